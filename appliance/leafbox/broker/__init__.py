@@ -1,0 +1,1 @@
+"""Accounts, subjects, permissions, mappings, connection registry: the ports in which features meet."""

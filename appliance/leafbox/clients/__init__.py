@@ -1,0 +1,1 @@
+"""NATS client sessions: handshake, subscriptions, pings, over TCP, TLS and WebSocket."""

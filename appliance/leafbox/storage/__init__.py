@@ -1,0 +1,1 @@
+"""The durable store: write-ahead log, memtable, LMDB checkpoints, recovery. The only disk access."""
