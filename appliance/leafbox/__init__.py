@@ -2,5 +2,5 @@
 
 __version__ = "0.1.0"
 
-# Clients gate features on the version in INFO, so the box reports the nats-server release whose behaviour it reproduces.
+# Clients gate features on the version in INFO, so the box reports the release whose behaviour it reproduces.
 NATS_SERVER_VERSION = "2.15.1"

@@ -1,0 +1,53 @@
+"""Fixtures and hooks every test may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.support.servers import ServerKind, ServerProcess, StartServer
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[StartServer]:
+    """Start servers of either kind; all of them are stopped when the test ends."""
+    started: list[ServerProcess] = []
+
+    def start(
+        kind: ServerKind,
+        *flags: str,
+        config: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+    ) -> ServerProcess:
+        home = directory or tmp_path / f"server-{len(started)}"
+        home.mkdir(parents=True, exist_ok=True)
+        server = ServerProcess(kind, home, *flags, config=config, environment=environment)
+        started.append(server)
+        return server.start()
+
+    yield start
+    for server in reversed(started):
+        server.__exit__()
+
+
+@pytest.fixture
+def real_server(start_server: StartServer) -> ServerProcess:
+    """A real nats-server with defaults: no login, no JetStream, no monitoring."""
+    return start_server(ServerKind.REAL)
+
+
+@pytest.fixture
+def leafbox_server(start_server: StartServer) -> ServerProcess:
+    """Our server with the same defaults."""
+    return start_server(ServerKind.LEAFBOX)
+
+
+@pytest.fixture(params=list(ServerKind), ids=lambda kind: kind.value)
+def server_kind(request: pytest.FixtureRequest) -> ServerKind:
+    """Runs the test twice: on the real server, which shows the test right, and on ours."""
+    kind = request.param
+    assert isinstance(kind, ServerKind)
+    return kind
