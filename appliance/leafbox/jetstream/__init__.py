@@ -1,0 +1,1 @@
+"""Streams and consumers: the JetStream API and the policies behind it."""

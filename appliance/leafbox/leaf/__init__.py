@@ -1,0 +1,1 @@
+"""Leaf links, both directions: interest, relay, loop rules and the supervision of the uplink."""

@@ -1,0 +1,44 @@
+"""Configuration of the MQTT 3.1.1 gateway.
+
+Values only. Source: nats-server 2.15.1 `server/mqtt.go`, `server/opts.go`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from leafbox.security.config import SimpleAuthorization, TlsOptions
+
+
+@dataclass(frozen=True, slots=True)
+class MqttOptions:
+    """The MQTT listener and how its sessions use JetStream."""
+
+    host: str = "0.0.0.0"
+    """Address to listen on."""
+    port: int = 0
+    """TCP port; -1: a free one, 0: MQTT is off."""
+    tls: TlsOptions | None = None
+    """TLS of the listener; MQTT passwords are clear text without it."""
+    authorization: SimpleAuthorization | None = None
+    """One user or token only for this listener; not together with users."""
+    no_auth_user: str = ""
+    """User taken for MQTT clients without credentials. Danger: open to the network."""
+    ack_wait_s: float = 30.0
+    """Seconds before an unacknowledged QoS 1/2 delivery is repeated; a change applies to new subscriptions."""
+    api_timeout_s: float = 5.0
+    """Seconds an internal JetStream call may take."""
+    ack_pending_max: int = 1024
+    """Unacknowledged deliveries per subscription and per session, 1..65535."""
+    jetstream_domain: str = ""
+    """JetStream domain that holds sessions and messages; empty: this server's."""
+    stream_replicas: int = 0
+    """Replicas of the MQTT streams; one box always has 1, a value above 1 needs `jetstream_domain` at a hub."""
+    is_consumer_storage_memory: bool = False
+    """Keep delivery state in memory: less flash wear, but a power cut repeats deliveries."""
+    consumer_inactive_threshold_s: float = 0.0
+    """Seconds after which delivery state of an absent session is removed; 0: never."""
+    is_qos2_publish_rejected: bool = False
+    """Close clients that publish with QoS 2."""
+    is_qos2_subscribe_downgraded: bool = False
+    """Grant QoS 1 to clients that subscribe with QoS 2."""
