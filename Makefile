@@ -1,0 +1,148 @@
+# Every verb of the project. `make run` and `make test` are all a newcomer needs; both prepare what they use.
+# Steps leave stamps in .venv/, so a second call does only what changed.
+
+# The lines of a step share one shell with strict errors, so a failed line stops its verb.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+PYTHON_IN_VENV := $(VENV)/bin/python
+PIP := $(PYTHON_IN_VENV) -m pip --disable-pip-version-check install --quiet
+PYTEST := $(PYTHON_IN_VENV) -m pytest
+# setuptools reads pyproject.toml; there is no setup.py to name. It warns that listing extensions there is new.
+SETUPTOOLS := $(PYTHON_IN_VENV) -W ignore -c 'import setuptools; setuptools.setup()' --quiet
+DATAPLANE_SOURCES := $(wildcard appliance/leafbox/dataplane/*.pyx appliance/leafbox/dataplane/*.pxd)
+# Extra arguments: make test ARGS="-k sublist", make bench ARGS="...".
+ARGS ?=
+
+##@ First
+.PHONY: run test
+run: $(VENV)/runtime.stamp $(VENV)/extension.stamp ## Prepare, then run the appliance (Ctrl-C stops it)
+	exec $(VENV)/bin/leafbox run $(ARGS)
+
+test: setup ## Prepare, then run every test and write the capability table
+	$(PYTEST) $(ARGS)
+
+##@ While working
+.PHONY: setup build quick check style types architecture format
+setup: $(VENV)/development.stamp $(VENV)/extension.stamp ## Everything for development: packages, tools, extension
+
+build: $(VENV)/development.stamp $(VENV)/extension.stamp ## Compile what changed of the data plane
+
+quick: setup ## The tests that take milliseconds
+	$(PYTEST) -m "not slow" -q $(ARGS)
+
+check: style types architecture test ## What a commit must pass
+
+style: $(VENV)/development.stamp ## ruff: rules and formatting
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+format: $(VENV)/development.stamp ## Let ruff repair what it can
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+types: $(VENV)/development.stamp ## mypy --strict on everything
+	$(VENV)/bin/mypy appliance tests
+
+architecture: $(VENV)/development.stamp ## Layers, sizes, banned calls, generated files
+	$(PYTEST) -q tests/architecture
+
+##@ Now and then
+.PHONY: asan fuzz bench lock docs clean help
+# The compiler flags are added to those of pyproject.toml. Python's own allocator hides overruns inside its arenas,
+# hence malloc; Python does not free everything at exit, hence no leak check; the report goes to file descriptor 2.
+ASAN_ENVIRONMENT = LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 \
+	PYTHONMALLOC=malloc PYTHONPATH=build/asan/lib
+ASAN_TESTS ?= $(wildcard tests/unit/dataplane tests/properties)
+
+asan: setup build/asan.stamp ## The data plane's tests on an AddressSanitizer build
+	$(ASAN_ENVIRONMENT) $(PYTEST) -p no:cacheprovider --capture=sys --override-ini timeout=600 $(ASAN_TESTS) $(ARGS)
+
+fuzz: setup build/asan.stamp ## Property tests with many more examples, on the same build
+	$(ASAN_ENVIRONMENT) $(PYTEST) -p no:cacheprovider --capture=sys --override-ini timeout=0 \
+		--hypothesis-profile=fuzz $(wildcard tests/properties) $(ARGS)
+
+bench: setup ## Benchmarks beside the real nats-server
+	$(PYTHON_IN_VENV) -m tests.benchmarks $(ARGS)
+
+lock: $(VENV)/development.stamp ## Pin the newest allowed packages with hashes (needs the package index)
+	$(PYTHON_IN_VENV) -m venv build/uv
+	build/uv/bin/pip --disable-pip-version-check install --quiet uv
+	for set in runtime development; do
+		case $$set in
+			runtime) groups="--group build" ;;
+			development) groups="--group build --group test --group style --constraint requirements/runtime.lock" ;;
+		esac
+		build/uv/bin/uv pip compile pyproject.toml $$groups --universal --python-version 3.11 --generate-hashes \
+			--no-config --no-annotate --upgrade --custom-compile-command "make lock" --quiet --output-file requirements/$$set.lock
+	done
+
+docs: $(VENV)/development.stamp ## Write the generated pages again
+	$(PYTHON_IN_VENV) -m tests.support.licences docs/licences.md
+
+clean: ## Remove all that was built, keep data/
+	rm -rf $(VENV) build results .pytest_cache .mypy_cache .ruff_cache .hypothesis appliance/*.egg-info
+	find appliance tests -name __pycache__ -prune -exec rm -rf {} +
+	rm -f appliance/leafbox/dataplane/*.so appliance/leafbox/dataplane/*.c
+
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {print "\n" substr($$0, 5)} /^[a-z]+:.*## / {printf "  make %-13s%s\n", $$1, $$2}' \
+		$(MAKEFILE_LIST)
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+$(PYTHON_IN_VENV):
+	@python=$$(sh appliance/bootstrap.sh)
+	echo "setup: environment from $$python"
+	"$$python" -m venv $(VENV)
+
+# The part of pyproject.toml an installation depends on; the file changes only when that part does, so that a new
+# extension module or another ruff rule does not install everything again.
+$(VENV)/project.toml: pyproject.toml | $(PYTHON_IN_VENV)
+	@sed '/^\[tool\./,$$d' $< >$@.new
+	if cmp --silent $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+# The editable install compiles the extension into appliance/ and puts the programs into .venv/bin. Its build
+# requirements are in the lock, so no build isolation and nothing fetched that is not pinned.
+define install_editable
+	echo "setup: leafbox itself, compiling the data plane"
+	$(PIP) --no-deps --no-build-isolation --editable .
+	touch $(VENV)/extension.stamp
+endef
+
+# The box must never compile a package: all of them come as wheels.
+$(VENV)/runtime.stamp: requirements/runtime.lock $(VENV)/project.toml
+	@echo "setup: packages of $<"
+	$(PIP) --require-hashes --only-binary :all: --requirement $<
+	$(install_editable)
+	touch $@
+
+# nkeys is published as source only; the runtime lock, installed first, brings the setuptools that builds it.
+$(VENV)/development.stamp: requirements/development.lock requirements/runtime.lock $(VENV)/project.toml
+	@echo "setup: packages of $<"
+	$(PIP) --require-hashes --only-binary :all: --requirement requirements/runtime.lock
+	$(PIP) --require-hashes --only-binary :all: --no-binary nkeys --no-build-isolation --requirement $<
+	$(install_editable)
+	touch $(VENV)/runtime.stamp $@
+
+# cythonize follows cimports by itself: a changed .pxd compiles again what uses it and nothing else. Building "into"
+# appliance/ rather than --inplace lets setuptools see which .so is newer than its source. Other compiler flags do not
+# count as a change: `make clean` first.
+$(VENV)/extension.stamp: $(DATAPLANE_SOURCES) pyproject.toml | $(VENV)/runtime.stamp
+	@echo "setup: compiling what changed of the data plane"
+	$(SETUPTOOLS) build_ext --build-lib appliance --parallel 2
+	touch $@
+
+# Python files are copied beside the instrumented modules; stale ones go first.
+build/asan.stamp: $(DATAPLANE_SOURCES) $(shell find appliance/leafbox -name '*.py') pyproject.toml | setup
+	@echo "asan: compiling the data plane with AddressSanitizer"
+	mkdir -p build/asan/lib
+	find build/asan/lib -name '*.py' -delete
+	export CFLAGS="-fsanitize=address -fno-omit-frame-pointer -g" LDFLAGS="-fsanitize=address"
+	$(SETUPTOOLS) build --build-base build/asan --build-lib build/asan/lib --parallel 2
+	touch $@
