@@ -5,9 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+from tests.support.capabilities import CapabilityRecorder
 from tests.support.servers import ServerKind, ServerProcess, StartServer
+
+# Examples come from a fixed seed, so that a run can be repeated; `make fuzz` looks further with new ones.
+hypothesis.settings.register_profile("default", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("fuzz", deadline=None, derandomize=False, max_examples=20_000)
+hypothesis.settings.load_profile("default")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--record-capabilities FILE`: see `tests.support.capabilities`."""
+    parser.addoption("--record-capabilities", type=Path, metavar="FILE", help="write which capabilities were proven")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Marks are checked in every run, recorded on demand."""
+    config.pluginmanager.register(CapabilityRecorder(config.getoption("--record-capabilities")))
 
 
 @pytest.fixture
