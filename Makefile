@@ -25,7 +25,7 @@ run: $(VENV)/runtime.stamp $(VENV)/extension.stamp ## Prepare, then run the appl
 	exec $(VENV)/bin/leafbox run $(ARGS)
 
 test: setup ## Prepare, then run every test and write the capability table
-	@$(PYTEST) --record-capabilities results/capabilities.json $(ARGS) && code=0 || code=$$?
+	@$(PYTEST) --record-capabilities=results/capabilities.json $(ARGS) && code=0 || code=$$?
 	# A run of chosen tests says nothing of the others' rows.
 	[ -n "$(ARGS)" ] || $(PYTHON_IN_VENV) -m tests.support.capabilities results/capabilities.json docs/capabilities.md
 	exit $$code

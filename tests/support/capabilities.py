@@ -1,7 +1,7 @@
 """The capability list: a pytest plugin that records which rows a run proves, and the page written from the record.
 
 The list is `capabilities.toml` beside this file. A mark naming an unknown row stops the run: a typing error would
-otherwise leave a row unproven for ever. With `--record-capabilities FILE` the outcome of every marked test is written
+otherwise leave a row unproven for ever. With `--record-capabilities=FILE` the outcome of every marked test is written
 as JSON; `python -m tests.support.capabilities RECORD PAGE` turns it into the page.
 """
 
