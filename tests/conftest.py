@@ -18,7 +18,7 @@ hypothesis.settings.load_profile("default")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--record-capabilities=FILE` (with the sign: a bare path would be taken for tests); see `tests.support.capabilities`."""
+    """`--record-capabilities=FILE`, with the sign: a bare path would be taken for tests to run."""
     parser.addoption("--record-capabilities", type=Path, metavar="FILE", help="write which capabilities were proven")
 
 
