@@ -73,17 +73,23 @@ fuzz: setup build/asan.stamp ## Property tests with many more examples, on the s
 bench: setup ## Benchmarks beside the real nats-server
 	$(PYTHON_IN_VENV) -m tests.benchmarks $(ARGS)
 
-lock: $(VENV)/development.stamp ## Pin the newest allowed packages with hashes (needs the package index)
-	$(PYTHON_IN_VENV) -m venv build/uv
+# The second step proves that every package of the box has a wheel for arm64 on each Python, without such a machine.
+lock: $(VENV)/development.stamp ## Pin the newest allowed packages with hashes, check their arm64 wheels
+	@$(PYTHON_IN_VENV) -m venv build/uv
 	build/uv/bin/pip --disable-pip-version-check install --quiet uv
 	for set in runtime development; do
-		case $$set in
-			runtime) groups="--group build" ;;
-			development) groups="--group build --group test --group style --constraint requirements/runtime.lock" ;;
-		esac
-		build/uv/bin/uv pip compile pyproject.toml $$groups --universal --python-version 3.11 --generate-hashes \
-			--no-config --no-annotate --upgrade --custom-compile-command "make lock" --quiet --output-file requirements/$$set.lock
+		groups="--group build"
+		if [ $$set = development ]; then groups+=" --group test --group style --constraint requirements/runtime.lock"; fi
+		build/uv/bin/uv pip compile pyproject.toml $$groups --universal --python-version 3.11 --generate-hashes --upgrade \
+			--no-config --no-annotate --custom-compile-command "make lock" --quiet --output-file requirements/$$set.lock
 	done
+	for version in 3.11 3.12 3.13; do
+		$(PYTHON_IN_VENV) -m pip download --quiet --no-deps --require-hashes --only-binary :all: --dest build/arm64 \
+			--implementation cp --python-version $$version --platform manylinux_2_17_aarch64 \
+			--platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64 --platform manylinux_2_34_aarch64 \
+			--requirement requirements/runtime.lock
+	done
+	echo "locked; now: make docs test"
 
 docs: $(VENV)/development.stamp ## Write the generated pages again
 	$(PYTHON_IN_VENV) -m tests.support.licences docs/licences.md
