@@ -58,6 +58,7 @@ cdef class Connection(Receiver):
     cdef Py_ssize_t consume(self, const char *data, Py_ssize_t length) except -1
     cdef int parse(self, const char *data, Py_ssize_t length) except -1
     cdef int parse_framed(self, bytes data) except -1
+    cdef int parse_plain(self, bytes plain, Py_ssize_t length) except -1
     cdef int keep_leftover(self, const char *data, Py_ssize_t length) except -1
     cdef int feed_leftover(self) except -1
     # output, for encoders: reserve room, write, then `written`

@@ -230,6 +230,8 @@ cdef class Connection(Receiver):
     def resume_writing(self) -> None:
         self.write_is_blocked = False
         self.engine.blocked.discard(self)
+        if self.framing is not None and not self.closed:
+            self.send_pending_control()
         if self.out_end > self.out_start and self.transport is not None:
             self.flush()
 
@@ -248,10 +250,19 @@ cdef class Connection(Receiver):
     cdef int parse_framed(self, bytes data) except -1:
         """Take the protocol bytes out of frames; the frame codec keeps incomplete frames itself."""
         cdef bytes plain = self.framing.decode(data)
-        cdef Py_ssize_t length = len(plain), capacity
-        cdef char *grown
-        if length == 0 or self.closed:
+        if len(plain) and not self.closed:
+            self.parse_plain(plain, len(plain))
+        if self.closed:
             return 0
+        self.send_pending_control()
+        if self.framing.end_reason is not None:
+            self.close(self.framing.end_reason)
+        return 0
+
+    cdef int parse_plain(self, bytes plain, Py_ssize_t length) except -1:
+        """Parse bytes that are not in the receive window, behind what is left over."""
+        cdef Py_ssize_t capacity
+        cdef char *grown
         if self.leftover_len == 0 and not self.suspended:
             return self.parse(plain, length)
         if self.leftover_capacity - self.leftover_len < length:
@@ -493,6 +504,13 @@ cdef class Connection(Receiver):
                 free(self.out)
         self.out = NULL
         self.out_start = self.out_end = self.out_capacity = 0
+
+    def send_pending_control(self) -> None:
+        """Write what the frame codec answers by itself (pongs), unless the peer takes nothing: then it waits."""
+        cdef bytes frames = self.framing.pending_control
+        if frames and not self.write_is_blocked and self.transport is not None:
+            self.framing.pending_control = b""
+            self.transport.write(frames)
 
     # -- end ----------------------------------------------------------------------------------------------------------
 
