@@ -57,7 +57,18 @@ class TestAuthority:
         builder = builder.add_extension(
             x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False
         )
-        certificate = builder.sign(self._key, hashes.SHA256())
+        may_sign = x509.KeyUsage(
+            digital_signature=True,
+            key_cert_sign=True,
+            crl_sign=True,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            encipher_only=False,
+            decipher_only=False,
+        )
+        certificate = builder.add_extension(may_sign, critical=True).sign(self._key, hashes.SHA256())
         self.ca_file = directory / f"{name}.pem"
         self.ca_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
@@ -115,4 +126,6 @@ class TestAuthority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - DAY)
             .not_valid_after(now + days_valid * DAY)
+            # Python 3.13 verifies strictly (RFC 5280): without these two key extensions it refuses the chain.
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
