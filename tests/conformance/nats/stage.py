@@ -1,0 +1,76 @@
+"""The servers that the script table is played on: one process per kind and configuration, shared by the whole session.
+
+Plays are held in batches, all scripts of one configuration at once, and their transcripts are kept, so that a test per
+script costs a dictionary look-up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.conformance.nats.scripts import CONFIGS, SCRIPTS
+from tests.support.differential import EVERY_BYTE, WHOLE, Script, Transcript, Variant, play_all, variants_of
+from tests.support.servers import ServerKind, ServerProcess
+
+Transcripts = dict[tuple[str, Variant], Transcript]
+
+_BY_CONFIG = {name: [script for script in SCRIPTS if script.config == name] for name in CONFIGS}
+_CUTS = [(script, variant) for script, variant in variants_of(SCRIPTS) if variant.cut_at is not None]
+
+
+class Stage:
+    """Starts what is needed when it is first needed; `close` ends the servers."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._servers: dict[tuple[ServerKind, str], ServerProcess] = {}
+        self._batches: dict[tuple[ServerKind, str, str], Transcripts] = {}
+
+    def plain(self, kind: ServerKind, script: Script) -> Transcripts:
+        """The script whole and, where it may be cut, at every byte."""
+        batch = self._batch(kind, script.config, "plain")
+        return {key: transcript for key, transcript in batch.items() if key[0] == script.name}
+
+    def repeated(self, kind: ServerKind, script: Script) -> Transcript:
+        """The script whole, held a second time."""
+        return self._batch(kind, script.config, "repeated")[script.name, WHOLE]
+
+    def cut(self, kind: ServerKind, config: str) -> Transcripts:
+        """Every script of a configuration at every cut."""
+        return self._batch(kind, config, "cut")
+
+    def close(self) -> None:
+        for server in self._servers.values():
+            server.__exit__()
+
+    def _batch(self, kind: ServerKind, config: str, batch: str) -> Transcripts:
+        if (kind, config, batch) not in self._batches:
+            server = self._server(kind, config)
+            plays = asyncio.run(play_all(_plays(config, batch), "127.0.0.1", server.client_port))
+            self._batches[kind, config, batch] = plays
+        return self._batches[kind, config, batch]
+
+    def _server(self, kind: ServerKind, config: str) -> ServerProcess:
+        if (kind, config) not in self._servers:
+            directory = self._directory / f"{kind.value} {config}"
+            self._servers[kind, config] = ServerProcess(kind, directory, config=CONFIGS[config]).start()
+        return self._servers[kind, config]
+
+
+def difference(expected: Transcript, got: Transcript) -> str:
+    """The lines in which two transcripts differ, empty when they agree."""
+    before, after = expected.without_repeats().lines(), got.without_repeats().lines()
+    return "\n".join(difflib.unified_diff(before, after, "nats-server", "got", lineterm="", n=2))
+
+
+def _plays(config: str, batch: str) -> Iterable[tuple[Script, Variant]]:
+    scripts = _BY_CONFIG[config]
+    if batch == "cut":
+        return [(script, variant) for script, variant in _CUTS if script.config == config]
+    plays = [(script, WHOLE) for script in scripts]
+    if batch == "plain":
+        plays += [(script, EVERY_BYTE) for script in scripts if not script.is_whole_only]
+    return plays

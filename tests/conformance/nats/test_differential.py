@@ -1,0 +1,61 @@
+"""The script table against nats-server 2.15.1 and against ours: the same bytes must bring back the same bytes.
+
+The measure is always the real server's answer to the whole script. That the table itself is sound (the real server
+answers alike each time, however the bytes are cut) is tested too: a script that fails that is wrong, not a server.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conformance.nats.scripts import CONFIGS, SCRIPTS, TOPICS
+from tests.conformance.nats.stage import Stage, Transcripts, difference
+from tests.support.differential import WHOLE, Script, variants_of
+from tests.support.servers import ServerKind
+
+_TABLE = [
+    pytest.param(script, id=f"{topic}: {script.name}", marks=pytest.mark.capability(*script.capabilities))
+    for topic, scripts in TOPICS.items()
+    for script in scripts
+]
+
+
+@pytest.mark.capability("C08")
+@pytest.mark.parametrize("script", _TABLE)
+def test_script_is_sound(script: Script, stage: Stage) -> None:
+    """The real server answers a script alike, whole, again and byte by byte; only marked ones end in silence."""
+    plain = stage.plain(ServerKind.REAL, script)
+    expected = plain[script.name, WHOLE]
+    for (_, variant), got in plain.items():
+        assert not (text := difference(expected, got)), f"{variant}\n{text}"
+    assert not difference(expected, stage.repeated(ServerKind.REAL, script))
+    assert ("silent" in expected.endings.values()) == script.is_silent
+
+
+@pytest.mark.slow
+@pytest.mark.capability("C09")
+@pytest.mark.parametrize("config", CONFIGS)
+def test_scripts_are_sound_however_cut(config: str, stage: Stage) -> None:
+    """Nor does the real server, so a cut that changes our answer is our defect."""
+    _assert_cuts_change_nothing(ServerKind.REAL, config, stage)
+
+
+@pytest.mark.capability("C08", "C09")
+def test_table_is_as_large_as_promised() -> None:
+    """At least 150 scripts with names of their own, cut at every byte."""
+    names = [script.name for script in SCRIPTS]
+    assert len(names) == len(set(names)) >= 150
+    assert sum(1 for _ in variants_of(SCRIPTS)) > 20_000
+
+
+def _assert_cuts_change_nothing(kind: ServerKind, config: str, stage: Stage) -> None:
+    wholes: Transcripts = {}
+    for script in SCRIPTS:
+        if script.config == config:
+            wholes |= stage.plain(ServerKind.REAL, script)
+    differences = [
+        f"{name}, {variant}\n{text}"
+        for (name, variant), got in stage.cut(kind, config).items()
+        if (text := difference(wholes[name, WHOLE], got))
+    ]
+    assert not differences, "\n".join([f"{len(differences)} plays differ", *differences[:10]])
