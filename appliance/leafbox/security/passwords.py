@@ -111,6 +111,10 @@ class PasswordVerifier:
         running = self._running.get(fingerprint)
         return running if running is not None else self._start(fingerprint, user, password, stored)
 
+    def fingerprint(self, stored: str) -> bytes:
+        """A digest by which to see later whether a configured secret changed; useless outside this process."""
+        return self._fingerprint(stored)
+
     @property
     def checks_waiting(self) -> int:
         """Checks queued or running."""
