@@ -1,0 +1,201 @@
+"""The write-ahead log: every durable change of the appliance is one record here.
+
+Threads.  The loop thread appends; one committer thread (a Python thread that runs `commit_forever` without the GIL)
+writes and syncs.  They meet in `lock`, which guards the staging buffer and the numbers below it.  Everything named
+`held_*` and `active` belongs to the committer alone.
+
+    segment file   | header, 4096 bytes | header again, 4096 bytes | record | record | ...      preallocated zeros |
+    segment header | magic 8 | version 4 | crc 4 | store_salt 8 | epoch 8 | first_lsn 8 | previous_lsn 8 |
+    record         | body_size 4 | crc 4 | lsn 8 | kind 1 | flags 1 | durable_distance 2 | owner 4 | body | to 8 bytes |
+
+All integers are little-endian.  The CRC covers the record from `lsn` to the end of the body and is seeded with the
+segment's salt and epoch, so a record of the segment's former life, or one forged inside a payload, never verifies.
+`durable_distance` says how far behind the record the synced part of the log was when the record was written (0 or
+65535: says nothing): this is what lets recovery tell a torn tail, which nobody was promised, from damage.
+"""
+
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef extern from "<pthread.h>" nogil:
+    ctypedef struct pthread_mutex_t:
+        pass
+    ctypedef struct pthread_cond_t:
+        pass
+
+
+cpdef enum RecordKind:
+    # Stream records: `owner` is the stream's number.
+    STREAM_CREATE = 1
+    STREAM_DELETE = 2
+    STREAM_LIMITS = 3
+    MESSAGE_APPEND = 4
+    MESSAGE_REMOVE = 5
+    MESSAGE_COMPACT = 6
+    MESSAGE_PURGE = 7
+    SEQUENCE_SKIP = 8
+    MESSAGE_TRUNCATE = 9
+    # Key-value records: `owner` is the blob kind of `leafbox.storage.records`.
+    BLOB_PUT = 16
+    BLOB_DELETE = 17
+    BLOB_DELTA = 18
+
+
+cpdef enum JournalState:
+    JOURNAL_CLOSED = 0
+    JOURNAL_READY = 1
+    # A write or a sync failed: nothing is acknowledged until the retry has rewritten what is not known durable.
+    JOURNAL_FAILED = 2
+    # No segment could be had (disk or `log_bytes_max`).
+    JOURNAL_FULL = 3
+
+
+cdef enum:
+    SEGMENT_HEADER_SIZE = 64
+    SEGMENT_HEADER_COPY = 4096
+    SEGMENT_DATA_START = 8192
+    RECORD_HEADER_SIZE = 24
+    SEGMENTS_MAX = 1024
+    # Record flag: belongs together with the next record.
+    RECORD_CONTINUES = 1
+
+
+cdef packed struct RecordHeader:
+    uint32_t body_size
+    uint32_t crc
+    uint64_t lsn
+    uint8_t kind
+    uint8_t flags
+    uint16_t durable_distance
+    uint32_t owner
+
+
+cdef packed struct SegmentHeader:
+    char magic[8]
+    uint32_t version
+    uint32_t crc
+    uint64_t store_salt
+    uint64_t epoch
+    uint64_t first_lsn
+    uint64_t previous_lsn
+
+
+cdef struct Segment:
+    int fd                  # -1: the entry is empty
+    uint64_t file_number
+    uint64_t epoch          # 0: free, may become active
+    uint64_t first_lsn
+    uint64_t previous_lsn
+    uint64_t last_lsn       # last record written to it
+    uint64_t size           # bytes used
+    bint is_broken          # a write or sync on it failed: never used again, deleted when its records are not needed
+
+
+cdef uint32_t segment_seed(uint64_t store_salt, uint64_t epoch) noexcept nogil
+cdef uint32_t record_crc(uint32_t seed, const RecordHeader* record) noexcept nogil
+
+
+cdef class Journal:
+    # --- configuration, fixed once open
+    cdef readonly str directory
+    cdef bytes directory_bytes
+    cdef const char* directory_path   # points into directory_bytes
+    cdef readonly uint64_t segment_bytes
+    cdef readonly uint64_t staging_bytes_max
+    cdef readonly uint64_t congestion_bytes
+    cdef readonly uint64_t log_bytes_max
+    cdef readonly uint64_t free_bytes_min
+    cdef readonly uint64_t body_bytes_max
+    cdef readonly bint syncs_always
+    cdef readonly double sync_interval_s
+    cdef readonly double probe_interval_s
+    cdef uint64_t store_salt
+
+    # --- guarded by `lock`
+    cdef pthread_mutex_t lock
+    cdef pthread_cond_t wake_committer
+    cdef pthread_cond_t progress
+    cdef char* staging
+    cdef size_t staging_size
+    cdef size_t staging_capacity
+    cdef size_t record_size         # of the record between begin_record and end_record
+    cdef uint64_t newest_lsn        # last LSN given out
+    cdef uint64_t synced_lsn        # known to be on the device
+    cdef uint64_t acknowledged_lsn  # what `on_durable` may be told: synced (always) or written (interval)
+    cdef bint is_wake_wanted
+    cdef bint is_stopping
+    cdef bint is_running
+    cdef int state
+    cdef int error_number
+    cdef const char* error_operation
+    cdef Segment segments[SEGMENTS_MAX]
+    cdef int segment_count
+    cdef uint64_t next_epoch
+    cdef uint64_t next_file_number
+    cdef uint64_t free_bytes        # of the file system, as last probed
+    cdef bint is_space_low
+
+    # --- the committer's own
+    cdef int active                 # index into segments, -1 none
+    cdef char* held                 # swapped-out records, not yet known durable
+    cdef size_t held_size
+    cdef size_t held_capacity
+    cdef size_t held_written        # bytes of `held` already written to a segment
+    cdef uint64_t held_last_lsn
+    cdef double last_sync_s
+    cdef double last_probe_s
+
+    # Set while the records of an atomic batch but its last are appended: a replay applies all of them or none.
+    cdef public bint continues
+
+    # --- counters (read without the lock: each is one aligned word)
+    cdef readonly uint64_t commit_count
+    cdef readonly uint64_t record_count
+    cdef readonly uint64_t written_bytes
+    cdef readonly uint64_t failure_count
+    cdef readonly uint64_t segments_created
+
+    # --- the loop's side of the notification
+    cdef int event_fd
+    cdef object loop
+    cdef object thread
+    cdef list durable_callbacks
+    cdef list state_callbacks
+    cdef uint64_t reported_lsn
+    cdef int reported_state
+    cdef bint reported_space_low
+    cdef bint is_wake_scheduled
+
+    # append: copy one record into the staging buffer; returns its LSN, 0 with an exception set
+    cdef uint64_t append(self, uint8_t kind, uint32_t owner, const char* first, size_t first_size,
+                         const char* second, size_t second_size, bint is_urgent) except 0
+    # the same in two steps, for a body that is built in place; nothing may run between the two
+    cdef char* begin_record(self, uint8_t kind, uint32_t owner, size_t body_size) except NULL
+    cdef uint64_t end_record(self, bint is_urgent) noexcept
+    cdef bint refuses_messages(self) noexcept
+    cdef int raise_refusal(self) except -1
+
+    # committer, all without the GIL
+    cdef void commit_forever(self) noexcept nogil
+    cdef double wait_time(self) noexcept nogil
+    cdef int take_staged(self) noexcept nogil
+    cdef void flush_held(self) noexcept nogil
+    cdef int write_held(self) noexcept nogil
+    cdef size_t seal_records(self, size_t start, size_t room, const Segment* segment, uint64_t* last_lsn) noexcept nogil
+    cdef int sync_active(self) noexcept nogil
+    cdef void forget_held(self) noexcept nogil
+    cdef void rewind_held(self) noexcept nogil
+    cdef int open_active(self, uint64_t first_lsn) noexcept nogil
+    cdef int claim_free(self, uint64_t first_lsn) noexcept nogil
+    cdef bint has_spare(self) noexcept
+    cdef int create_segment(self) noexcept nogil
+    cdef int add_segment(self, int fd, uint64_t file_number) noexcept nogil
+    cdef int fail(self, int state, int error_number, const char* operation) noexcept nogil
+    cdef void settle(self, uint64_t synced_lsn, uint64_t acknowledged_lsn) noexcept nogil
+    cdef void probe_space(self) noexcept nogil
+    cdef void notify(self) noexcept nogil
+    cdef void segment_path(self, char* path, size_t size, uint64_t file_number) noexcept nogil
+
+
+cdef class RecordVisitor:
+    cdef int visit(self, const RecordHeader* record, const char* body) except -1

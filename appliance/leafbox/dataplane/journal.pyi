@@ -1,0 +1,78 @@
+import asyncio
+from collections.abc import Callable
+from enum import IntEnum
+
+from _typeshed import ReadableBuffer
+
+class RecordKind(IntEnum):
+    STREAM_CREATE = 1
+    STREAM_DELETE = 2
+    STREAM_LIMITS = 3
+    MESSAGE_APPEND = 4
+    MESSAGE_REMOVE = 5
+    MESSAGE_COMPACT = 6
+    MESSAGE_PURGE = 7
+    SEQUENCE_SKIP = 8
+    MESSAGE_TRUNCATE = 9
+    BLOB_PUT = 16
+    BLOB_DELETE = 17
+    BLOB_DELTA = 18
+
+class JournalState(IntEnum):
+    JOURNAL_CLOSED = 0
+    JOURNAL_READY = 1
+    JOURNAL_FAILED = 2
+    JOURNAL_FULL = 3
+
+class RecordVisitor: ...
+
+class Journal:
+    directory: str
+    segment_bytes: int
+    staging_bytes_max: int
+    log_bytes_max: int
+    free_bytes_min: int
+    body_bytes_max: int
+    syncs_always: bool
+    continues: bool
+    commit_count: int
+    record_count: int
+    written_bytes: int
+    failure_count: int
+    segments_created: int
+    def __init__(
+        self,
+        directory: str,
+        *,
+        store_salt: int,
+        recovered_lsn: int,
+        next_lsn: int,
+        next_epoch: int,
+        next_file_number: int,
+        segments: list[tuple[int, int, int, int, int]],
+        segment_bytes: int,
+        staging_bytes_max: int,
+        log_bytes_max: int,
+        free_bytes_min: int,
+        syncs_always: bool,
+        sync_interval_s: float,
+        probe_interval_s: float,
+    ) -> None: ...
+    def append_record(self, kind: int, owner: int, body: ReadableBuffer, is_urgent: bool = True) -> int: ...
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None: ...
+    def detach(self) -> None: ...
+    def add_durable_callback(self, callback: Callable[[int], None]) -> None: ...
+    def add_state_callback(self, callback: Callable[[], None]) -> None: ...
+    def wait_durable(self, lsn: int, timeout_s: float = 30.0) -> bool: ...
+    def release(self, lsn: int, kept_free: int = 2) -> int: ...
+    def prepare_spare(self) -> bool: ...
+    def close(self) -> bool: ...
+    def status(self) -> dict[str, object]: ...
+    @property
+    def last_lsn(self) -> int: ...
+    @property
+    def durable_lsn(self) -> int: ...
+    @property
+    def is_congested(self) -> bool: ...
+    @property
+    def is_refusing(self) -> bool: ...
