@@ -3,6 +3,7 @@
 import random
 
 import pytest
+
 from leafbox.dataplane import store_crc
 
 
@@ -15,7 +16,7 @@ def test_known_answer() -> None:
 
 def test_versions_agree_on_any_length_and_split() -> None:
     random_source = random.Random(7)
-    for size in range(0, 70):
+    for size in range(70):
         data = random_source.randbytes(size)
         split = random_source.randrange(size + 1)
         whole = store_crc.checksum(data)
