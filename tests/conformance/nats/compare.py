@@ -8,14 +8,13 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 import tempfile
 from pathlib import Path
 
 from tests.conformance.nats.scripts import CONFIGS, TOPICS
-from tests.conformance.nats.stage import Transcripts, difference
-from tests.support.differential import WHOLE, Script, Variant, play_all, variants_of
+from tests.conformance.nats.stage import Transcripts, difference, hold
+from tests.support.differential import WHOLE, Script, Variant, variants_of
 from tests.support.servers import ServerFailed, ServerKind, ServerProcess
 
 SHOWN_VARIANTS = 6
@@ -65,7 +64,7 @@ def _options() -> argparse.Namespace:
 
 def _transcripts(kind: ServerKind, config: str, plays: list[tuple[Script, Variant]], directory: Path) -> Transcripts:
     with ServerProcess(kind, directory / f"{kind.value} {config}", config=CONFIGS[config]) as server:
-        return asyncio.run(play_all(plays, "127.0.0.1", server.client_port))
+        return hold(plays, server)
 
 
 def _print_transcripts(transcripts: Transcripts) -> None:
@@ -80,7 +79,7 @@ def _print_differences(scripts: list[Script], expected: Transcripts, got: Transc
         found = [
             (variant, text)
             for (name, variant), transcript in got.items()
-            if name == script.name and (text := difference(expected[name, WHOLE], transcript))
+            if name == script.name and (text := difference(script, expected[name, WHOLE], transcript))
         ]
         if found:
             differing += 1

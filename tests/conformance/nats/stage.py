@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import Iterable
 from pathlib import Path
 
 from tests.conformance.nats.scripts import CONFIGS, SCRIPTS
@@ -28,6 +27,10 @@ class Stage:
         self._directory = directory
         self._servers: dict[tuple[ServerKind, str], ServerProcess] = {}
         self._batches: dict[tuple[ServerKind, str, str], Transcripts] = {}
+
+    def expected(self, script: Script) -> Transcript:
+        """The real server's answer to the whole script."""
+        return self.plain(ServerKind.REAL, script)[script.name, WHOLE]
 
     def plain(self, kind: ServerKind, script: Script) -> Transcripts:
         """The script whole and, where it may be cut, at every byte."""
@@ -49,8 +52,7 @@ class Stage:
     def _batch(self, kind: ServerKind, config: str, batch: str) -> Transcripts:
         if (kind, config, batch) not in self._batches:
             server = self._server(kind, config)
-            plays = asyncio.run(play_all(_plays(config, batch), "127.0.0.1", server.client_port))
-            self._batches[kind, config, batch] = plays
+            self._batches[kind, config, batch] = hold(_plays(config, batch), server)
         return self._batches[kind, config, batch]
 
     def _server(self, kind: ServerKind, config: str) -> ServerProcess:
@@ -60,13 +62,24 @@ class Stage:
         return self._servers[kind, config]
 
 
-def difference(expected: Transcript, got: Transcript) -> str:
-    """The lines in which two transcripts differ, empty when they agree."""
-    before, after = expected.without_repeats().lines(), got.without_repeats().lines()
-    return "\n".join(difflib.unified_diff(before, after, "nats-server", "got", lineterm="", n=2))
+def hold(plays: list[tuple[Script, Variant]], server: ServerProcess) -> Transcripts:
+    """Hold conversations with one server, each on the listener that speaks its dialect."""
+    transcripts: Transcripts = {}
+    for listener in sorted({script.dialect.listener for script, _ in plays}):
+        there = [play for play in plays if play[0].dialect.listener == listener]
+        transcripts |= asyncio.run(play_all(there, "127.0.0.1", server.port(listener)))
+    return transcripts
 
 
-def _plays(config: str, batch: str) -> Iterable[tuple[Script, Variant]]:
+def difference(script: Script, expected: Transcript, got: Transcript) -> str:
+    """The lines in which two transcripts of a script differ, empty when they agree."""
+    before, after = expected.without_repeats(), got.without_repeats()
+    if script.is_hasty:
+        before, after = before.without_last_words(), after.without_last_words()
+    return "\n".join(difflib.unified_diff(before.lines(), after.lines(), "nats-server", "got", lineterm="", n=2))
+
+
+def _plays(config: str, batch: str) -> list[tuple[Script, Variant]]:
     scripts = _BY_CONFIG[config]
     if batch == "cut":
         return [(script, variant) for script, variant in _CUTS if script.config == config]

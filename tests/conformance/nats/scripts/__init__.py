@@ -12,11 +12,12 @@ from tests.conformance.nats.scripts import (
     routing,
     sharing,
     subscribing,
+    websocket,
 )
 
 TOPICS = {
     module.__name__.rpartition(".")[2]: module.SCRIPTS
-    for module in (lexing, handshake, publishing, subscribing, routing, limits, access, mapping, sharing)
+    for module in (lexing, handshake, publishing, subscribing, routing, limits, access, mapping, sharing, websocket)
 }
 CONFIGS = {
     "open": "server_name: differential",
@@ -24,5 +25,6 @@ CONFIGS = {
     **access.CONFIGS,
     **mapping.CONFIGS,
     **sharing.CONFIGS,
+    **websocket.CONFIGS,
 }
 SCRIPTS = [script for scripts in TOPICS.values() for script in scripts]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.support.differential import Script, Step
+from tests.support.differential import NATS, Dialect, Script, Step
 
 Said = bytes | tuple[str, bytes] | Step
 
@@ -19,6 +19,8 @@ def script(
     pooled: tuple[str, ...] = (),
     masks_sid: bool = False,
     whole_only: bool = False,
+    hasty: bool = False,
+    dialect: Dialect = NATS,
 ) -> Script:
     """A script; bare bytes are said by connection `a`, a pair names another one. `rows` are the capability rows."""
     return Script(
@@ -31,6 +33,8 @@ def script(
         pooled=pooled,
         masks_sid=masks_sid,
         is_whole_only=whole_only,
+        is_hasty=hasty,
+        dialect=dialect,
     )
 
 
