@@ -15,7 +15,10 @@ MODULE_LINES_MAX = 600
 SOURCE_ENDINGS = {".py", ".pyx", ".pxd", ".pyi", ".ts", ".tsx"}
 
 # "path" or "path::function": why it may be longer. An entry that is no longer needed must go.
-LISTED: dict[str, str] = {}
+LISTED: dict[str, str] = {
+    "appliance/leafbox/dataplane/connection.pyx": "one cdef class: its input and output share the transport's state",
+    "appliance/leafbox/dataplane/sublist.pyx": "trie and cache are one index with one change counter",
+}
 
 
 def oversized(path: str, text: str) -> dict[str, int]:

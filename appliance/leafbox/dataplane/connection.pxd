@@ -10,12 +10,14 @@ cdef class BufferWindow:
     # What the event loop reads into; valid until the matching buffer_updated.
     cdef char *data
     cdef Py_ssize_t length
+    cdef void *owner                    # the connection whose read is under way; NULL: none. Compared only
 
 cdef class Engine:
     cdef readonly object loop
     cdef char *receive_buffer           # shared: a read is parsed before the next one starts
     cdef Py_ssize_t receive_capacity
     cdef BufferWindow window
+    cdef bint is_parsing                # a read is being parsed: the window must not be handed out
     cdef list dirty                     # connections with output of this loop turn
     cdef bint flush_is_scheduled
     cdef char **pool                    # output chunks of idle connections
@@ -56,6 +58,7 @@ cdef class Connection(Receiver):
     cdef public uint64_t in_msgs, in_bytes, out_msgs, out_bytes, stalls
     # to override in a protocol: parse from `data`, return how many bytes were used up
     cdef Py_ssize_t consume(self, const char *data, Py_ssize_t length) except -1
+    cdef int take_input(self, Py_ssize_t length) except -1
     cdef int parse(self, const char *data, Py_ssize_t length) except -1
     cdef int parse_framed(self, bytes data) except -1
     cdef int parse_plain(self, bytes plain, Py_ssize_t length) except -1
@@ -67,7 +70,9 @@ cdef class Connection(Receiver):
     cdef int append(self, const char *data, Py_ssize_t length) except -1
     cdef Py_ssize_t pending(self) noexcept
     cdef bint is_slow_for(self, Receiver origin, Py_ssize_t length) except -1
+    cdef int flush_or_end(self) except -1
     cdef int flush(self) except -1
     cdef int flush_direct(self) except -1
     cdef int hand_to_transport(self) except -1
     cdef void release_output(self) noexcept
+    cdef int end_after_error(self, error) except -1

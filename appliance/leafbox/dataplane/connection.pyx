@@ -10,11 +10,14 @@ Output. Encoders append to the connection's buffer; the engine flushes every con
 loop turn. A plain socket is written to directly (one `send`); what the kernel does not take is handed to the transport
 in chunks of HANDOVER_BYTES and the rest waits here, so that the pending count stays exact.
 
+Errors. An exception that escapes a hook is a defect here, not the peer's fault: it goes to the loop's exception handler
+and ends the connection whose hook it was, and no other.
+
 Back-pressure. Above `max_pending` the connection is closed as a slow consumer. Above three quarters of it, a producer
 that feeds it is asked to rest (nats-server: 2 to 5 ms per delivery, at most 10 ms per read).
 """
 from cpython.buffer cimport PyBuffer_FillInfo
-from libc.errno cimport EAGAIN, EINTR, errno as c_errno
+from libc.errno cimport EAGAIN, ECONNRESET, EINTR, EPIPE, errno as c_errno
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memmove
@@ -53,6 +56,13 @@ cdef class BufferWindow:
 
     def __releasebuffer__(self, Py_buffer *view):
         pass
+
+    # uvloop takes the pointer; TLS layers and asyncio's own loop also ask for the length and for slices.
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, key):
+        return memoryview(self)[key]
 
 
 cdef class Engine:
@@ -112,7 +122,7 @@ cdef class Engine:
             connection = <Connection>item
             connection.is_dirty = False
             if connection.out_end > connection.out_start:
-                connection.flush()
+                connection.flush_or_end()
 
 
 cdef class Connection(Receiver):
@@ -121,10 +131,12 @@ cdef class Connection(Receiver):
     Python subclasses override `on_connected`, `on_disconnected` and `on_end_of_input`; all three run on the loop.
     """
 
-    def __init__(self, Engine engine not None):
-        self.engine = engine
+    def __cinit__(self, *args, **options):
         self.fd = -1
         self.max_pending = 64 * 1024 * 1024
+
+    def __init__(self, Engine engine not None):
+        self.engine = engine
 
     def __dealloc__(self):
         free(self.leftover)
@@ -147,15 +159,21 @@ cdef class Connection(Receiver):
     # -- event loop interface -----------------------------------------------------------------------------------------
 
     def connection_made(self, transport) -> None:
+        cdef bint is_encrypted = transport.get_extra_info("ssl_object") is not None
         self.transport = transport
-        # 0: we are told as soon as the transport holds anything, and again when it holds nothing.
-        transport.set_write_buffer_limits(high=0)
+        self.fd = -1
+        # 0: we are told as soon as the transport holds anything, and again when it holds nothing. TLS layers pause at
+        # "at least" instead of "more than" the limit: 0 would pause them for ever.
+        transport.set_write_buffer_limits(high=1 if is_encrypted else 0)
         self.last_activity_ns = monotonic_ns()
-        if transport.get_extra_info("ssl_object") is None and self.framing is None:
+        if not is_encrypted and self.framing is None:
             sock = transport.get_extra_info("socket")
             if sock is not None:
                 self.fd = sock.fileno()
-        self.on_connected()
+        try:
+            self.on_connected()
+        except Exception as error:
+            self.end_after_error(error)
 
     def connection_lost(self, error) -> None:
         self.closed = True
@@ -171,6 +189,10 @@ cdef class Connection(Receiver):
         cdef Py_ssize_t needed
         cdef char *grown
         cdef BufferWindow window = self.engine.window
+        if self.engine.is_parsing:
+            # The window would be the memory that is being parsed. No loop reads inside a callback.
+            raise RuntimeError("a read was begun while another one is parsed")
+        window.owner = <void *>self
         if self.framing is not None:
             window.data = self.engine.receive_buffer
             window.length = self.engine.receive_capacity
@@ -197,24 +219,20 @@ cdef class Connection(Receiver):
         return window
 
     def buffer_updated(self, Py_ssize_t length) -> None:
-        cdef const char *data
-        cdef Py_ssize_t total = self.leftover_len + length
+        cdef BufferWindow window = self.engine.window
+        if window.owner != <void *>self or length < 0 or length > window.length:
+            raise RuntimeError("buffer_updated without the get_buffer it belongs to")
+        window.owner = NULL
         if self.closed:
             return
         self.last_activity_ns = monotonic_ns()
-        if self.framing is not None:
-            self.parse_framed(self.engine.receive_buffer[:length])
-        elif self.leftover_len and self.engine.window.data == self.leftover + self.leftover_len:
-            self.leftover_len = total
-            if self.suspended or (self.wanted and total < self.wanted):
-                return
-            self.feed_leftover()
-        else:
-            self.leftover_len = 0
-            if self.suspended:
-                self.keep_leftover(self.engine.receive_buffer, total)
-                return
-            self.parse(self.engine.receive_buffer, total)
+        self.engine.is_parsing = True
+        try:
+            self.take_input(length)
+        except Exception as error:
+            self.end_after_error(error)
+        finally:
+            self.engine.is_parsing = False
         if self.stall_requested:
             self.rest()
 
@@ -233,12 +251,27 @@ cdef class Connection(Receiver):
         if self.framing is not None and not self.closed:
             self.send_pending_control()
         if self.out_end > self.out_start and self.transport is not None:
-            self.flush()
+            self.flush_or_end()
 
     # -- input --------------------------------------------------------------------------------------------------------
 
     cdef Py_ssize_t consume(self, const char *data, Py_ssize_t length) except -1:
         return length
+
+    cdef int take_input(self, Py_ssize_t length) except -1:
+        """Parse `length` bytes that stand in the window, together with what was left over before."""
+        cdef Py_ssize_t total = self.leftover_len + length
+        if self.framing is not None:
+            return self.parse_framed(self.engine.receive_buffer[:length])
+        if self.leftover_len and self.engine.window.data == self.leftover + self.leftover_len:
+            self.leftover_len = total
+            if self.suspended or (self.wanted and total < self.wanted):
+                return 0
+            return self.feed_leftover()
+        self.leftover_len = 0
+        if self.suspended:
+            return self.keep_leftover(self.engine.receive_buffer, total)
+        return self.parse(self.engine.receive_buffer, total)
 
     cdef int parse(self, const char *data, Py_ssize_t length) except -1:
         """Parse one read and keep what is incomplete. `data` must not be `self.leftover`."""
@@ -327,7 +360,10 @@ cdef class Connection(Receiver):
         if self.closed:
             return
         if self.leftover_len:
-            self.feed_leftover()
+            try:
+                self.feed_leftover()
+            except Exception as error:
+                self.end_after_error(error)
         if not self.suspended and self.reading_paused and not self.closed:
             self.reading_paused = False
             self.transport.resume_reading()
@@ -338,15 +374,18 @@ cdef class Connection(Receiver):
         self.last_activity_ns = monotonic_ns()
         if self.closed:
             return
-        if self.framing is not None:
-            self.parse_framed(data)
-            return
-        whole = (self.leftover[:self.leftover_len] + data) if self.leftover_len else data
-        self.leftover_len = 0
-        if self.suspended:
-            self.keep_leftover(whole, len(whole))
-        else:
-            self.parse(whole, len(whole))
+        try:
+            if self.framing is not None:
+                self.parse_framed(data)
+                return
+            whole = (self.leftover[:self.leftover_len] + data) if self.leftover_len else data
+            self.leftover_len = 0
+            if self.suspended:
+                self.keep_leftover(whole, len(whole))
+            else:
+                self.parse(whole, len(whole))
+        except Exception as error:
+            self.end_after_error(error)
 
     def rest(self) -> None:
         """Pause reading for a few milliseconds because a receiver of ours is nearly full."""
@@ -411,6 +450,9 @@ cdef class Connection(Receiver):
         return 0
 
     cdef int append(self, const char *data, Py_ssize_t length) except -1:
+        # A peer that asks and never reads must not fill our memory with answers.
+        if self.out_end - self.out_start + length > self.max_pending and self.is_slow_for(None, length):
+            return 0
         memcpy(self.reserve(length), data, length)
         return self.written(length)
 
@@ -443,7 +485,10 @@ cdef class Connection(Receiver):
                 return False
         if pending > self.max_pending:
             self.engine.slow_consumers += 1
-            self.on_slow_consumer()
+            try:
+                self.on_slow_consumer()
+            except Exception as error:
+                self.end_after_error(error)
             self.abort("Slow Consumer (Pending Bytes)")
             return True
         if origin is not None and origin is not self and isinstance(origin, Connection):
@@ -453,7 +498,19 @@ cdef class Connection(Receiver):
             producer.stall_requested = True
         return False
 
+    cdef int flush_or_end(self) except -1:
+        """Flush; a failure ends this connection, because bytes of its stream may be lost, and no other."""
+        try:
+            self.flush()
+        except Exception as error:
+            self.end_after_error(error)
+        return 0
+
     cdef int flush(self) except -1:
+        if self.closed:
+            # The descriptor may be another connection's by now.
+            self.release_output()
+            return 0
         if self.transport is None:
             return 0
         if self.write_is_blocked:
@@ -474,8 +531,12 @@ cdef class Connection(Receiver):
                     continue
                 if c_errno == EAGAIN:
                     return 1
-                # The loop will see the same error on its next read; what is queued can no longer reach anybody.
-                self.release_output()
+                if c_errno == EPIPE or c_errno == ECONNRESET:
+                    # The loop comes to the same end when it has read what the peer sent before it left.
+                    self.release_output()
+                else:
+                    # The socket may recover; a stream with a hole in it must not go on.
+                    self.abort("Write Error")
                 return 0
             self.out_start += sent
         self.release_output()
@@ -520,9 +581,12 @@ cdef class Connection(Receiver):
             return
         if last_words:
             self.append(last_words, len(last_words))
-        self.close_reason = reason
-        if self.out_end > self.out_start:
+        if self.out_end > self.out_start and not self.closed:
             self.flush()
+        if self.closed:
+            # Nothing more could be sent, and that is why it ended.
+            return
+        self.close_reason = reason
         if self.out_end > self.out_start and self.transport is not None and self.pending() <= HANDOVER_BYTES:
             piece = self.out[self.out_start:self.out_end]
             self.transport.write(self.framing.encode(piece) if self.framing is not None else piece)
@@ -545,3 +609,13 @@ cdef class Connection(Receiver):
         self.release_output()
         if self.transport is not None:
             self.transport.abort()
+
+    cdef int end_after_error(self, error) except -1:
+        """Report an exception that escaped a hook and end this connection."""
+        self.engine.loop.call_exception_handler({
+            "message": f"connection {self.cid} is closed after an internal error",
+            "exception": error,
+            "protocol": self,
+        })
+        self.abort("Internal Error")
+        return 0
