@@ -48,7 +48,8 @@ cdef class NatsConnection(Connection):
     cdef int unsubscribe_line(self, const char *argument, Py_ssize_t length) except -1
     # publish
     cdef int publish(self, Message *message) except -1
-    cdef int send_no_responders(self, Message *message) except -1
+    cdef int send_no_responders(self, AccountPlane account, Message *message) except -1
     cdef bint may_publish(self, const char *subject, Py_ssize_t length) except -1
     # encode
+    cdef int exhaust(self, Subscription subscription) except -1
     cdef int track_reply(self, Message *message) except -1

@@ -23,7 +23,7 @@ cdef enum:
     SIZE_DIGITS_MAX = 9
     # Text after PING, PONG or +OK is ignored, but not without end.
     IGNORED_TEXT_MAX = 65536
-    # Replies a client may still answer (allow_responses); beyond it expired ones are dropped first.
+    # Replies a client may still answer (allow_responses); the oldest makes room (nats-server prunes at 4096).
     REPLY_PERMISSIONS_MAX = 4096
 
 REASON_PARSE_ERROR = "Parse Error"
@@ -400,11 +400,14 @@ cdef class NatsConnection(Connection):
                     or (message.reply_len >= 8 and memcmp(message.reply, b"$JS.ACK.", 8) == 0)):
                 self.on_reply_denied(message.reply[:message.reply_len])
                 return 0
+        if self.closed:
+            # A hook ended the connection; its messages end with it.
+            return 0
         if self.verbose:
             self.append(b"+OK\r\n", 5)
         delivered = route(account, self, message)
-        if delivered == 0 and self.no_responders and message.reply_len:
-            self.send_no_responders(message)
+        if delivered == 0 and self.no_responders and message.reply_len and not self.closed:
+            self.send_no_responders(account, message)
         return 0
 
     cdef bint may_publish(self, const char *subject, Py_ssize_t length) except -1:
@@ -428,10 +431,10 @@ cdef class NatsConnection(Connection):
             del self.reply_permissions[subject[:length]]
         return True
 
-    cdef int send_no_responders(self, Message *message) except -1:
+    cdef int send_no_responders(self, AccountPlane account, Message *message) except -1:
         """Tell the requester at once that nobody listens (core-protocol section 2.4)."""
         cdef Subscription subscription
-        for entry in self.account.sublist.find(message.reply[:message.reply_len]).entries:
+        for entry in account.sublist.find(message.reply[:message.reply_len]).entries:
             if not isinstance(entry, Subscription):
                 continue
             subscription = <Subscription>entry
@@ -503,26 +506,40 @@ cdef class NatsConnection(Connection):
         self.out_bytes += body_len
         self.engine.out_msgs += 1
         self.engine.out_bytes += body_len
-        self.account.out_msgs += 1
-        self.account.out_bytes += body_len
+        if self.account is not None:
+            self.account.out_msgs += 1
+            self.account.out_bytes += body_len
         if self.reply_permissions is not None and message.reply_len:
             self.track_reply(message)
         if counted.max_deliver and counted.delivered >= counted.max_deliver:
-            counted.closed = True
-            self.on_exhausted(counted)
+            self.exhaust(counted)
         return 1
 
+    cdef int exhaust(self, Subscription subscription) except -1:
+        """A subscription got its last message. What its owner does wrong must not reach the sender's connection."""
+        subscription.closed = True
+        try:
+            self.on_exhausted(subscription)
+        except Exception as error:
+            self.end_after_error(error)
+        return 0
+
     cdef int track_reply(self, Message *message) except -1:
-        """allow_responses: remember that this client may publish on the reply subject for a while."""
+        """allow_responses: remember that this client may publish on the reply subject for a while.
+
+        The oldest reply makes room: with one time-out for all it is the first to expire, so nothing is searched.
+        """
         cdef bytes reply = message.reply[:message.reply_len]
-        cdef int64_t now = monotonic_ns(), deadline = 0
+        cdef int64_t deadline = 0
+        cdef dict replies = self.reply_permissions
+        if self.permissions is None or not self.permissions.responses_max:
+            return 0
         ttl_s = self.permissions.responses_ttl_s
         if ttl_s is not None and ttl_s > 0:
-            deadline = now + <int64_t>(ttl_s * 1e9)
-        if len(self.reply_permissions) >= REPLY_PERMISSIONS_MAX:
-            for subject in [s for s, left in self.reply_permissions.items() if left[1] and left[1] < now]:
-                del self.reply_permissions[subject]
-            if len(self.reply_permissions) >= REPLY_PERMISSIONS_MAX:
-                del self.reply_permissions[next(iter(self.reply_permissions))]
-        self.reply_permissions[reply] = [self.permissions.responses_max, deadline]
+            deadline = monotonic_ns() + <int64_t>(ttl_s * 1e9)
+        # Out and in again, so that the order stays that of the deadlines.
+        replies.pop(reply, None)
+        if len(replies) >= REPLY_PERMISSIONS_MAX:
+            del replies[next(iter(replies))]
+        replies[reply] = [self.permissions.responses_max, deadline]
         return 0

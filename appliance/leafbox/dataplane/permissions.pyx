@@ -35,17 +35,20 @@ cdef class Permissions:
 
     def __init__(self, publish_allow=(), publish_deny=(), subscribe_allow=(), subscribe_deny=(),
                  responses_max=None, responses_ttl_s=None):
+        # Each is walked more than once, and an iterator would be empty, that is "not restricted", the second time.
+        publish_allow, publish_deny = tuple(publish_allow), tuple(publish_deny)
+        subscribe_allow, subscribe_deny = tuple(subscribe_allow), tuple(subscribe_deny)
         self.responses_max = responses_max
         self.responses_ttl_s = responses_ttl_s
-        self.publish_deny_subjects = tuple(publish_deny)
+        self.publish_deny_subjects = publish_deny
         self.publish_allow = index_of(publish_allow) if publish_allow else None
         self.publish_deny = index_of(publish_deny) if publish_deny else None
         if responses_max is not None and self.publish_allow is None and self.publish_deny is None:
             # allow_responses without publish rules: replies only.
             self.publish_deny = index_of((b">",))
             self.publish_deny_subjects = (b">",)
-        self.subscribe_allow_rules = tuple(subscribe_allow)
-        self.subscribe_deny_rules = tuple(subscribe_deny)
+        self.subscribe_allow_rules = subscribe_allow
+        self.subscribe_deny_rules = subscribe_deny
         denied = [subject for subject, queue in subscribe_deny if queue is None]
         self.subscribe_deny = index_of(denied) if denied else None
         self.restricts_publish = self.publish_allow is not None or self.publish_deny is not None

@@ -9,7 +9,10 @@ from libc.stdint cimport uint64_t
 from leafbox.dataplane.message cimport Message
 from leafbox.dataplane.sublist cimport MatchResult, Sublist
 
+import logging
 import os
+
+logger = logging.getLogger(__name__)
 
 # xorshift64*: picks queue members; it decides nothing that must be secret.
 cdef uint64_t random_state = int.from_bytes(os.urandom(8), "little") | 1
@@ -47,7 +50,7 @@ cdef class CallbackReceiver(Receiver):
     """Calls `callback(subject, reply, header, payload, origin)`, all bytes; `origin` is the sending receiver or None.
 
     The callback runs to completion inside the sender's turn of the loop, so it must be short. Its errors are its own:
-    it must not raise.
+    they are logged, and neither the sender nor the other receivers notice.
     """
 
     def __init__(self, callback):
@@ -60,21 +63,26 @@ cdef class CallbackReceiver(Receiver):
             if subscription.delivered + 1 >= subscription.max_deliver:
                 subscription.closed = True
         subscription.delivered += 1
-        taken = self.callback(
-            message.subject[:message.subject_len],
-            message.reply[:message.reply_len] if message.reply_len else b"",
-            message.body[:message.header_len] if message.header_len else b"",
-            message.body[message.header_len:message.body_len] if message.body_len > message.header_len else b"",
-            origin,
-        )
+        try:
+            taken = self.callback(
+                message.subject[:message.subject_len],
+                message.reply[:message.reply_len] if message.reply_len else b"",
+                message.body[:message.header_len] if message.header_len else b"",
+                message.body[message.header_len:message.body_len] if message.body_len > message.header_len else b"",
+                origin,
+            )
+        except Exception:
+            logger.exception("callback_failed subscription=%r", subscription.subject)
+            return 1
         return 0 if taken is False else 1
 
 
 cdef class AccountPlane:
     """What the data plane needs of an account: its subject index, its mappings and its counters."""
 
-    def __init__(self):
-        self.sublist = Sublist()
+    def __cinit__(self, *args, **options):
+        # Routing takes every entry for a Subscription without looking.
+        self.sublist = Sublist(entry_type=Subscription)
 
     def publish(self, bytes subject not None, bytes payload not None=b"", bytes reply not None=b"",
                 bytes header not None=b"", Receiver origin=None) -> int:
@@ -97,7 +105,11 @@ cdef inline int hand_over(Subscription subscription, Receiver origin, Message *m
     cdef bytes subject
     if subscription.local_subject is None:
         return subscription.receiver.deliver(subscription, origin, message)
-    subject = subscription.local_subject(message.subject[:message.subject_len])
+    try:
+        subject = subscription.local_subject(message.subject[:message.subject_len])
+    except Exception:
+        logger.exception("import_failed subscription=%r", subscription.subject)
+        return 0
     if subject is None:
         return 0
     local = message[0]
@@ -143,15 +155,15 @@ cdef Py_ssize_t route_groups(MatchResult result, Receiver origin, Message *messa
                 done = True
                 break
         if has_remote and not done:
-            delivered += route_remote_group(result, start, count, first, origin, message)
+            delivered += route_remote_group(result, start, count, origin, message)
         start = end
     return delivered
 
 
-cdef Py_ssize_t route_remote_group(MatchResult result, Py_ssize_t start, Py_ssize_t count, Py_ssize_t first,
+cdef Py_ssize_t route_remote_group(MatchResult result, Py_ssize_t start, Py_ssize_t count,
                                    Receiver origin, Message *message) except -1:
-    """No member is here: pick one link, in proportion to the members behind it."""
-    cdef Py_ssize_t i, total = 0, target
+    """No member is here: pick one link, in proportion to the members behind it; if it does not take it, another."""
+    cdef Py_ssize_t i, total = 0, target, picked = count
     cdef Subscription subscription
     for i in range(count):
         subscription = <Subscription>result.members[start + i]
@@ -164,6 +176,13 @@ cdef Py_ssize_t route_remote_group(MatchResult result, Py_ssize_t start, Py_ssiz
         subscription = <Subscription>result.members[start + i]
         if subscription.receiver.is_remote and not subscription.closed and subscription.receiver is not origin:
             target -= max(subscription.queue_weight, 1)
-            if target < 0 and hand_over(subscription, origin, message):
-                return 1
+            if target < 0:
+                picked = min(picked, i)
+                if hand_over(subscription, origin, message):
+                    return 1
+    for i in range(picked):
+        subscription = <Subscription>result.members[start + i]
+        if (subscription.receiver.is_remote and not subscription.closed and subscription.receiver is not origin
+                and hand_over(subscription, origin, message)):
+            return 1
     return 0

@@ -40,7 +40,7 @@ cdef inline Py_ssize_t token_end(const char *subject, Py_ssize_t start, Py_ssize
 
 cdef bint valid_subject(const char *subject, Py_ssize_t length) noexcept nogil:
     """True for a subject one may subscribe to: no empty token, no white space, `>` only as the last token."""
-    cdef Py_ssize_t start = 0, end, i
+    cdef Py_ssize_t start = 0, end, i, tokens = 0
     cdef char c
     if length == 0:
         return False
@@ -50,7 +50,8 @@ cdef bint valid_subject(const char *subject, Py_ssize_t length) noexcept nogil:
             return False
     while True:
         end = token_end(subject, start, length)
-        if end == start:
+        tokens += 1
+        if end == start or tokens > TOKENS_MAX:
             return False
         if end - start == 1 and subject[start] == c'>' and end != length:
             return False

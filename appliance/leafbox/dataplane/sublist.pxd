@@ -29,11 +29,18 @@ cdef struct CacheEntry:
 cdef class MatchResult:
     # Immutable once built; holds a reference to every entry, so it may be iterated while the index changes.
     cdef PyObject **plain
-    cdef Py_ssize_t plain_count
+    cdef Py_ssize_t plain_count, plain_capacity
     cdef PyObject **members             # of all queue groups, one group after the other
+    cdef Py_ssize_t member_count, member_capacity
+    cdef PyObject **member_queues       # while it is built: the queue of each member; then NULL
     cdef Py_ssize_t *group_ends         # members[group_ends[i-1]:group_ends[i]] is group i
     cdef Py_ssize_t group_count
     cdef readonly tuple queue_names
+    cdef void drop_queues(self) noexcept
+    # build
+    cdef int add_plain(self, dict entries) except -1
+    cdef int add_members(self, bytes queue, dict entries) except -1
+    cdef int form_groups(self) except -1
 
 cdef class Sublist:
     cdef Node *root
@@ -42,12 +49,11 @@ cdef class Sublist:
     cdef Py_ssize_t cache_capacity
     cdef readonly Py_ssize_t cache_count
     cdef Py_ssize_t cache_capacity_max
+    cdef readonly Py_ssize_t cached_references
     cdef Py_ssize_t sweep_at
     cdef uint64_t generation
     cdef readonly uint64_t inserts, removes, matches, cache_hits
-    cdef PyObject **scratch
-    cdef Py_ssize_t scratch_count, scratch_capacity
-    cdef dict scratch_queues
+    cdef type entry_type
     # change
     cpdef void insert(self, bytes subject, bytes queue, object entry) except *
     cpdef bint remove(self, bytes subject, bytes queue, object entry) except -1
@@ -57,8 +63,6 @@ cdef class Sublist:
     cdef MatchResult match(self, const char *subject, Py_ssize_t length)
     cdef bint matches_any(self, const char *subject, Py_ssize_t length) except -1
     cdef MatchResult match_uncached(self, const char *subject, Py_ssize_t length)
-    cdef int collect(self, Node *node, const char *subject, Py_ssize_t start, Py_ssize_t length) except -1
-    cdef int collect_entries(self, Node *node) except -1
-    cdef fill_groups(self, MatchResult result)
     cdef void store(self, uint64_t hash, const char *subject, Py_ssize_t length, MatchResult result) noexcept
+    cdef inline CacheEntry *place_of(self, uint64_t hash, Py_ssize_t probe) noexcept
     cdef void grow_cache(self) noexcept

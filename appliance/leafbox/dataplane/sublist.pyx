@@ -9,6 +9,11 @@ result never outlives its entry for long and no change costs more than CACHE_SWE
 
 Alternatives measured or weighed: a dict of all literal subjects beside the trie is quicker for cold literals, but costs
 a second structure per subscription; per-connection result caches as nats-server has them multiply the memory.
+
+Finalisers: dropping the last reference to an entry, or any allocation that starts a garbage collection (CPython 3.11),
+may run code that changes this index. So a walk allocates no Python object and owns what it collects, tables are
+consistent before a reference is dropped, and a result is cached only if nothing changed while it was built.
+
 Known weakness: many wildcard changes per second keep the cache cold; a cold match costs one walk.
 """
 from cpython.object cimport PyObject
@@ -17,7 +22,7 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy
 
-from leafbox.dataplane.subjects cimport hash_bytes, literal_subject
+from leafbox.dataplane.subjects cimport TOKENS_MAX, hash_bytes, literal_subject
 
 # Start small (an idle account costs a few KiB), end where the cache no longer fits a Pi's L2 anyway.
 CACHE_CAPACITY_MAX = 16384
@@ -28,6 +33,8 @@ cdef enum:
     CACHED_SUBJECT_BYTES_MAX = 256
     CACHE_PROBES = 4        # places where a subject may stand: one cache line of entries
     CACHE_SWEEP = 64        # stale entries freed per wildcard change
+    # References of all cached results together (2 MiB): with many wildcard subscribers every result is long.
+    CACHED_REFERENCES_MAX = 256 * 1024
 
 
 cdef class MatchResult:
@@ -38,11 +45,78 @@ cdef class MatchResult:
         for i in range(self.plain_count):
             Py_DECREF(<object>self.plain[i])
         free(self.plain)
-        if self.group_count:
-            for i in range(self.group_ends[self.group_count - 1]):
-                Py_DECREF(<object>self.members[i])
-            free(self.members)
-            free(self.group_ends)
+        for i in range(self.member_count):
+            Py_DECREF(<object>self.members[i])
+        free(self.members)
+        free(self.group_ends)
+        self.drop_queues()
+
+    cdef void drop_queues(self) noexcept:
+        cdef Py_ssize_t i
+        cdef PyObject **queues = self.member_queues
+        if queues == NULL:
+            return
+        self.member_queues = NULL
+        for i in range(self.member_count):
+            Py_DECREF(<object>queues[i])
+        free(queues)
+
+    cdef int add_plain(self, dict entries) except -1:
+        cdef Py_ssize_t needed = self.plain_count + len(entries)
+        if needed > self.plain_capacity:
+            needed = max(needed, self.plain_capacity * 2)
+            self.plain = grown(self.plain, needed)
+            self.plain_capacity = needed
+        for entry in entries:
+            Py_INCREF(entry)
+            self.plain[self.plain_count] = <PyObject *>entry
+            self.plain_count += 1
+        return 0
+
+    cdef int add_members(self, bytes queue, dict entries) except -1:
+        cdef Py_ssize_t needed = self.member_count + len(entries)
+        if needed > self.member_capacity:
+            needed = max(needed, self.member_capacity * 2)
+            self.members = grown(self.members, needed)
+            self.member_queues = grown(self.member_queues, needed)
+            self.member_capacity = needed
+        for entry in entries:
+            Py_INCREF(entry)
+            Py_INCREF(queue)
+            self.members[self.member_count] = <PyObject *>entry
+            self.member_queues[self.member_count] = <PyObject *>queue
+            self.member_count += 1
+        return 0
+
+    cdef int form_groups(self) except -1:
+        """Bring the members of each queue name together, in order of the first appearance of the name."""
+        cdef dict group_of = {}
+        cdef Py_ssize_t i, group, at
+        cdef PyObject **sorted_members
+        for i in range(self.member_count):
+            group_of.setdefault(<object>self.member_queues[i], len(group_of))
+        self.group_ends = <Py_ssize_t *>calloc(len(group_of) + 1, sizeof(Py_ssize_t))
+        sorted_members = <PyObject **>malloc(self.member_count * sizeof(PyObject *))
+        if self.group_ends == NULL or sorted_members == NULL:
+            free(sorted_members)
+            raise MemoryError
+        # Counting sort: sizes, then starts; placing the members turns the starts into ends.
+        for i in range(self.member_count):
+            group = group_of[<object>self.member_queues[i]]
+            self.group_ends[group + 1] += 1
+        for group in range(len(group_of)):
+            self.group_ends[group + 1] += self.group_ends[group]
+        for i in range(self.member_count):
+            group = group_of[<object>self.member_queues[i]]
+            at = self.group_ends[group]
+            sorted_members[at] = self.members[i]
+            self.group_ends[group] = at + 1
+        free(self.members)
+        self.members = sorted_members
+        self.queue_names = tuple(group_of)
+        self.group_count = len(group_of)
+        self.drop_queues()
+        return 0
 
     @property
     def entries(self) -> list:
@@ -62,6 +136,13 @@ cdef class MatchResult:
 
 cdef MatchResult EMPTY = MatchResult.__new__(MatchResult)
 EMPTY.queue_names = ()
+
+
+cdef PyObject **grown(PyObject **array, Py_ssize_t capacity) except NULL:
+    cdef PyObject **larger = <PyObject **>realloc(array, capacity * sizeof(PyObject *))
+    if larger == NULL:
+        raise MemoryError
+    return larger
 
 
 cdef Node *new_node() except NULL:
@@ -176,12 +257,19 @@ cdef void remove_slot(Node *node, Slot *slot) noexcept:
 
 
 cdef class Sublist:
-    """Entries by subject; any object may be an entry, (subject, queue, entry) is what identifies an insertion."""
+    """Entries by subject; (subject, queue, entry) is what identifies an insertion.
 
-    def __cinit__(self, Py_ssize_t cache_capacity_max=CACHE_CAPACITY_MAX):
+    Entries are hashable objects of `entry_type`. `cache_capacity_max` is rounded down to a power of two; 0: no cache.
+    """
+
+    def __cinit__(self, Py_ssize_t cache_capacity_max=CACHE_CAPACITY_MAX, *, type entry_type=object):
+        cdef Py_ssize_t capacity = 1
         self.root = new_node()
-        self.cache_capacity_max = cache_capacity_max
-        self.scratch_queues = {}
+        self.entry_type = entry_type
+        if cache_capacity_max > 0:
+            while capacity <= cache_capacity_max // 2:
+                capacity *= 2
+            self.cache_capacity_max = capacity
 
     def __dealloc__(self):
         cdef Py_ssize_t i
@@ -189,16 +277,23 @@ cdef class Sublist:
         for i in range(self.cache_capacity):
             self.drop_entry(&self.cache[i])
         free(self.cache)
-        free(self.scratch)
 
     # -- change ---------------------------------------------------------------------------------------------------
 
     cpdef void insert(self, bytes subject, bytes queue, object entry) except *:
-        """Add an entry; the same (subject, queue, entry) twice counts once. The subject must be valid."""
+        """Add an entry; the same (subject, queue, entry) twice counts once. The subject must be valid.
+
+        Raises ValueError for more than TOKENS_MAX tokens and TypeError for what cannot be an entry; nothing changed.
+        """
         cdef const char *text = subject
         cdef Py_ssize_t length = len(subject), start = 0, end
         cdef const char *dot
         cdef Node *node = self.root
+        if not isinstance(entry, self.entry_type):
+            raise TypeError(f"an entry must be a {self.entry_type.__name__}, not {type(entry).__name__}")
+        hash(entry)
+        if subject.count(b".") >= TOKENS_MAX:
+            raise ValueError(f"a subject has at most {TOKENS_MAX} tokens")
         while True:
             dot = <const char *>memchr(text + start, c'.', length - start)
             end = length if dot == NULL else dot - text
@@ -215,7 +310,8 @@ cdef class Sublist:
             if end == length:
                 break
             start = end + 1
-        add_entry(node, queue, entry)
+        if not add_entry(node, queue, entry):
+            return
         self.count += 1
         self.inserts += 1
         self.invalidate(subject)
@@ -239,7 +335,7 @@ cdef class Sublist:
         if literal_subject(subject, length):
             hash = hash_bytes(subject, length)
             for probe in range(CACHE_PROBES):
-                entry = &self.cache[<Py_ssize_t>((hash + <uint64_t>probe) & <uint64_t>(self.cache_capacity - 1))]
+                entry = self.place_of(hash, probe)
                 if entry.hash == hash and entry.key_len == length and memcmp(entry.key, <char *>subject, length) == 0:
                     self.drop_entry(entry)
                     return
@@ -252,12 +348,15 @@ cdef class Sublist:
                 self.drop_entry(entry)
 
     cdef void drop_entry(self, CacheEntry *entry) noexcept:
+        """Free one place. `entry` must not be used afterwards: finalisers may have replaced the table."""
+        cdef PyObject *result = entry.result
         if entry.hash == 0:
             return
         entry.hash = 0
         self.cache_count -= 1
+        self.cached_references -= (<MatchResult>result).plain_count + (<MatchResult>result).member_count
         free(entry.key)
-        Py_DECREF(<object>entry.result)
+        Py_DECREF(<object>result)
 
     # -- look up --------------------------------------------------------------------------------------------------
 
@@ -266,6 +365,7 @@ cdef class Sublist:
         cdef uint64_t hash
         cdef CacheEntry *entry
         cdef Py_ssize_t probe
+        cdef uint64_t changes
         cdef MatchResult result
         self.matches += 1
         if self.count == 0:
@@ -275,13 +375,15 @@ cdef class Sublist:
         hash = hash_bytes(subject, length)
         if self.cache_capacity:
             for probe in range(CACHE_PROBES):
-                entry = &self.cache[<Py_ssize_t>((hash + <uint64_t>probe) & <uint64_t>(self.cache_capacity - 1))]
+                entry = self.place_of(hash, probe)
                 if (entry.hash == hash and entry.generation == self.generation and entry.key_len == length
                         and memcmp(entry.key, subject, length) == 0):
                     self.cache_hits += 1
                     return <MatchResult>entry.result
+        changes = self.inserts + self.removes
         result = self.match_uncached(subject, length)
-        self.store(hash, subject, length, result)
+        if changes == self.inserts + self.removes:
+            self.store(hash, subject, length, result)
         return result
 
     cdef bint matches_any(self, const char *subject, Py_ssize_t length) except -1:
@@ -289,131 +391,74 @@ cdef class Sublist:
         return result.plain_count > 0 or result.group_count > 0
 
     cdef MatchResult match_uncached(self, const char *subject, Py_ssize_t length):
-        cdef Py_ssize_t i, total = 0
+        cdef Py_ssize_t i
         cdef MatchResult result
-        cdef dict group
         # A published subject with an empty token reaches nobody, wildcards included (nats-server behaviour).
         if length == 0 or subject[0] == c'.' or subject[length - 1] == c'.':
             return EMPTY
         for i in range(1, length):
             if subject[i] == c'.' and subject[i - 1] == c'.':
                 return EMPTY
-        self.scratch_count = 0
-        self.collect(self.root, subject, 0, length)
-        if self.scratch_count == 0 and not self.scratch_queues:
-            return EMPTY
         result = MatchResult.__new__(MatchResult)
         result.queue_names = ()
-        if self.scratch_count:
-            result.plain = <PyObject **>malloc(self.scratch_count * sizeof(PyObject *))
-            if result.plain == NULL:
-                raise MemoryError
-            for i in range(self.scratch_count):
-                result.plain[i] = self.scratch[i]
-                Py_INCREF(<object>self.scratch[i])
-            result.plain_count = self.scratch_count
-        if self.scratch_queues:
-            self.fill_groups(result)
+        collect(result, self.root, subject, 0, length)
+        if result.member_count:
+            result.form_groups()
+        elif result.plain_count == 0:
+            return EMPTY
         return result
-
-    cdef int collect(self, Node *node, const char *subject, Py_ssize_t start, Py_ssize_t length) except -1:
-        """Walk down from `node`, whose token ends before `start`. Depth is bounded by the subject's token count."""
-        cdef const char *dot = <const char *>memchr(subject + start, c'.', length - start)
-        cdef Py_ssize_t end = length if dot == NULL else dot - subject
-        cdef Slot *slot
-        if node.tail != NULL:
-            self.collect_entries(node.tail)
-        if node.star != NULL:
-            if end == length:
-                self.collect_entries(node.star)
-            else:
-                self.collect(node.star, subject, end + 1, length)
-        if node.slot_count:
-            slot = find_slot(node, subject + start, end - start, hash_bytes(subject + start, end - start))
-            if slot != NULL:
-                if end == length:
-                    self.collect_entries(slot.child)
-                else:
-                    self.collect(slot.child, subject, end + 1, length)
-        return 0
-
-    cdef int collect_entries(self, Node *node) except -1:
-        cdef PyObject **grown
-        cdef Py_ssize_t needed
-        if node.plain != NULL:
-            needed = self.scratch_count + len(<dict>node.plain)
-            if needed > self.scratch_capacity:
-                grown = <PyObject **>realloc(self.scratch, needed * 2 * sizeof(PyObject *))
-                if grown == NULL:
-                    raise MemoryError
-                self.scratch = grown
-                self.scratch_capacity = needed * 2
-            for entry in <dict>node.plain:
-                self.scratch[self.scratch_count] = <PyObject *>entry
-                self.scratch_count += 1
-        if node.queues != NULL:
-            for name, members in (<dict>node.queues).items():
-                # One pick per queue name, whatever subjects its members used (nats-server merges them).
-                found = self.scratch_queues.get(name)
-                if found is None:
-                    self.scratch_queues[name] = list(members)
-                else:
-                    (<list>found).extend(members)
-        return 0
-
-    cdef fill_groups(self, MatchResult result):
-        cdef Py_ssize_t total = 0, at = 0, group = 0
-        cdef dict queues = self.scratch_queues
-        self.scratch_queues = {}
-        for members in queues.values():
-            total += len(<list>members)
-        result.members = <PyObject **>malloc(total * sizeof(PyObject *))
-        result.group_ends = <Py_ssize_t *>malloc(len(queues) * sizeof(Py_ssize_t))
-        if result.members == NULL or result.group_ends == NULL:
-            raise MemoryError
-        for members in queues.values():
-            for entry in <list>members:
-                Py_INCREF(entry)
-                result.members[at] = <PyObject *>entry
-                at += 1
-            result.group_ends[group] = at
-            group += 1
-        result.group_count = group
-        result.queue_names = tuple(queues)
 
     cdef void store(self, uint64_t hash, const char *subject, Py_ssize_t length, MatchResult result) noexcept:
         cdef CacheEntry *entry
-        cdef CacheEntry *victim = NULL
-        cdef Py_ssize_t probe
+        cdef CacheEntry *place = NULL
+        cdef Py_ssize_t probe, references = result.plain_count + result.member_count
+        cdef char *key
         if self.cache_capacity == 0 or (self.cache_count * 4 > self.cache_capacity * 3
                                         and self.cache_capacity < self.cache_capacity_max):
             self.grow_cache()
         if self.cache_capacity == 0:
             return
-        for probe in range(CACHE_PROBES):
-            entry = &self.cache[<Py_ssize_t>((hash + <uint64_t>probe) & <uint64_t>(self.cache_capacity - 1))]
-            if entry.hash == 0 or entry.generation != self.generation:
-                victim = entry
-                break
-        if victim == NULL:
-            probe = <Py_ssize_t>((hash >> 40) & (CACHE_PROBES - 1))
-            victim = &self.cache[<Py_ssize_t>((hash + <uint64_t>probe) & <uint64_t>(self.cache_capacity - 1))]
-        self.drop_entry(victim)
-        victim.key = <char *>malloc(length if length > 0 else 1)
-        if victim.key == NULL:
+        if self.cached_references + references > CACHED_REFERENCES_MAX:
+            # Make room where this subject would stand; the budget recovers as subjects come by.
+            for probe in range(CACHE_PROBES):
+                self.drop_entry(self.place_of(hash, probe))
+            if self.cached_references + references > CACHED_REFERENCES_MAX:
+                return
+        key = <char *>malloc(length if length > 0 else 1)
+        if key == NULL:
             return
-        memcpy(victim.key, subject, length)
-        victim.key_len = length
-        victim.hash = hash
-        victim.generation = self.generation
-        victim.result = <PyObject *>result
+        memcpy(key, subject, length)
+        for probe in range(CACHE_PROBES):
+            entry = self.place_of(hash, probe)
+            if entry.hash == 0 or entry.generation != self.generation:
+                place = entry
+                break
+        if place == NULL:
+            place = self.place_of(hash, <Py_ssize_t>((hash >> 40) & (CACHE_PROBES - 1)))
+        cdef CacheEntry replaced = place[0]
+        if replaced.hash:
+            self.cached_references -= ((<MatchResult>replaced.result).plain_count
+                                       + (<MatchResult>replaced.result).member_count)
+        else:
+            self.cache_count += 1
+        place.key = key
+        place.key_len = length
+        place.hash = hash
+        place.generation = self.generation
+        place.result = <PyObject *>result
         Py_INCREF(result)
-        self.cache_count += 1
+        self.cached_references += references
+        if replaced.hash:
+            free(replaced.key)
+            Py_DECREF(<object>replaced.result)
+
+    cdef inline CacheEntry *place_of(self, uint64_t hash, Py_ssize_t probe) noexcept:
+        return &self.cache[<Py_ssize_t>((hash + <uint64_t>probe) & <uint64_t>(self.cache_capacity - 1))]
 
     cdef void grow_cache(self) noexcept:
         """Make the table larger; entries that no longer find room among their probes are dropped."""
         cdef Py_ssize_t capacity = self.cache_capacity * 4 if self.cache_capacity else CACHE_CAPACITY_MIN
-        cdef CacheEntry *grown
+        cdef CacheEntry *larger
         cdef CacheEntry *old = self.cache
         cdef Py_ssize_t old_capacity = self.cache_capacity, i, probe
         cdef CacheEntry *entry
@@ -421,22 +466,24 @@ cdef class Sublist:
             capacity = self.cache_capacity_max
         if capacity <= old_capacity:
             return
-        grown = <CacheEntry *>calloc(capacity, sizeof(CacheEntry))
-        if grown == NULL:
+        larger = <CacheEntry *>calloc(capacity, sizeof(CacheEntry))
+        if larger == NULL:
             return
-        self.cache = grown
+        self.cache = larger
         self.cache_capacity = capacity
         self.sweep_at = 0
         for i in range(old_capacity):
-            if old[i].hash == 0:
+            if old[i].hash == 0 or old[i].generation != self.generation:
                 continue
             for probe in range(CACHE_PROBES):
-                entry = &grown[<Py_ssize_t>((old[i].hash + <uint64_t>probe) & <uint64_t>(capacity - 1))]
-                if entry.hash == 0 and old[i].generation == self.generation:
+                entry = self.place_of(old[i].hash, probe)
+                if entry.hash == 0:
                     entry[0] = old[i]
+                    old[i].hash = 0
                     break
-            else:
-                self.drop_entry(&old[i])
+        # What was not moved goes last, when the new table is complete.
+        for i in range(old_capacity):
+            self.drop_entry(&old[i])
         free(old)
 
     # -- for the control plane and tests ----------------------------------------------------------------------------
@@ -454,21 +501,57 @@ cdef class Sublist:
         return self.cache_capacity
 
 
-cdef int add_entry(Node *node, bytes queue, object entry) except -1:
+cdef int collect(MatchResult result, Node *node, const char *subject, Py_ssize_t start, Py_ssize_t length) except -1:
+    """Walk down from `node`, whose token ends before `start`. Depth is bounded by TOKENS_MAX, which inserting checks."""
+    cdef const char *dot = <const char *>memchr(subject + start, c'.', length - start)
+    cdef Py_ssize_t end = length if dot == NULL else dot - subject
+    cdef Slot *slot
+    if node.tail != NULL:
+        collect_entries(result, node.tail)
+    if node.star != NULL:
+        if end == length:
+            collect_entries(result, node.star)
+        else:
+            collect(result, node.star, subject, end + 1, length)
+    if node.slot_count:
+        slot = find_slot(node, subject + start, end - start, hash_bytes(subject + start, end - start))
+        if slot != NULL:
+            if end == length:
+                collect_entries(result, slot.child)
+            else:
+                collect(result, slot.child, subject, end + 1, length)
+    return 0
+
+
+cdef int collect_entries(MatchResult result, Node *node) except -1:
+    if node.plain != NULL:
+        result.add_plain(<dict>node.plain)
+    if node.queues != NULL:
+        # One pick per queue name, whatever subjects its members used: `form_groups` merges them (as nats-server).
+        for name, members in (<dict>node.queues).items():
+            result.add_members(<bytes>name, <dict>members)
+    return 0
+
+
+cdef bint add_entry(Node *node, bytes queue, object entry) except -1:
+    """False when it is there already."""
     cdef dict group
     if queue is None:
         if node.plain == NULL:
             group = {}
             Py_INCREF(group)
             node.plain = <PyObject *>group
-        (<dict>node.plain)[entry] = None
-        return 0
-    if node.queues == NULL:
-        group = {}
-        Py_INCREF(group)
-        node.queues = <PyObject *>group
-    (<dict>node.queues).setdefault(queue, {})[entry] = None
-    return 0
+        group = <dict>node.plain
+    else:
+        if node.queues == NULL:
+            group = {}
+            Py_INCREF(group)
+            node.queues = <PyObject *>group
+        group = (<dict>node.queues).setdefault(queue, {})
+    if entry in group:
+        return False
+    group[entry] = None
+    return True
 
 
 cdef bint remove_entry(Node *node, bytes queue, object entry) except -1:
