@@ -85,7 +85,7 @@ class LeafUrl:
 
 @dataclass(frozen=True, slots=True)
 class LeafProxyOptions:
-    """HTTP proxy towards a hub; only used for WebSocket URLs."""
+    """HTTP proxy (CONNECT tunnel) towards a hub."""
 
     url: str
     """`http://host:port` of the proxy."""
@@ -138,7 +138,7 @@ class LeafRemoteOptions:
     dial_timeout_s: float = 0.0
     """Seconds for the TCP connect; 0: the section's `dial_timeout_s`."""
     proxy: LeafProxyOptions | None = None
-    """HTTP proxy for WebSocket URLs."""
+    """HTTP proxy towards the hub."""
     is_disabled: bool = False
     """Keep the entry but do not connect; can be switched by a reload."""
     are_discovered_servers_ignored: bool = False
