@@ -147,8 +147,12 @@ cdef class Connection(Receiver):
     def on_connected(self) -> None:
         """The transport is ready."""
 
+    def on_closing(self) -> None:
+        """The connection ends: no more input, nothing more is queued. Called once, in a turn of its own, whoever
+        closed; `close_reason` says why when it was us. The place to withdraw subscriptions."""
+
     def on_disconnected(self, error) -> None:
-        """The transport is gone; called once. `close_reason` says why when it was us."""
+        """The transport is gone; called once, after `on_closing`."""
 
     def on_end_of_input(self) -> None:
         """The peer will send nothing more."""
@@ -183,6 +187,7 @@ cdef class Connection(Receiver):
         free(self.leftover)
         self.leftover = NULL
         self.leftover_len = self.leftover_capacity = 0
+        self.announce_end()
         self.on_disconnected(error)
 
     def get_buffer(self, Py_ssize_t hint):
@@ -592,6 +597,7 @@ cdef class Connection(Receiver):
             self.transport.write(self.framing.encode(piece) if self.framing is not None else piece)
         self.closed = True
         self.release_output()
+        self.engine.loop.call_soon(self.announce_end)
         if self.transport is not None:
             if self.framing is not None:
                 self.transport.write(self.framing.close_frame(reason))
@@ -607,6 +613,7 @@ cdef class Connection(Receiver):
         self.closed = True
         self.close_reason = reason
         self.release_output()
+        self.engine.loop.call_soon(self.announce_end)
         if self.transport is not None:
             self.transport.abort()
 
@@ -619,3 +626,9 @@ cdef class Connection(Receiver):
         })
         self.abort("Internal Error")
         return 0
+
+    def announce_end(self) -> None:
+        """Run `on_closing` once."""
+        if not self.end_is_announced:
+            self.end_is_announced = True
+            self.on_closing()

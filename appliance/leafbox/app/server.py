@@ -1,0 +1,182 @@
+"""The core server: builds the parts from options, starts and stops them in order, reloads, and enters lame duck mode.
+
+Owns lifetimes and wiring, no protocol. The order of start is: storage and JetStream, then listeners, then "Server is
+ready"; stopping runs backwards, so that nothing is accepted that could no longer be stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+
+from leafbox.app import logs
+from leafbox.app.authentication import make_authentication
+from leafbox.app.configuration.options import Options
+from leafbox.app.ports_file import RunFiles
+from leafbox.broker.broker import Broker
+from leafbox.broker.config import ConnectionType
+from leafbox.broker.identity import ServerIdentity
+from leafbox.clients.client import ClientConnection
+from leafbox.clients.context import ClientContext, ListenerFacts
+from leafbox.clients.listener import ClientListener, bind
+from leafbox.protocol.nkeys import new_server_keys
+from leafbox.security.tls import TlsListener
+
+# How often blocked writers are checked against the write deadline.
+SWEEP_S = 0.5
+# Clients get this long to read their last bytes at a stop.
+STOP_GRACE_S = 0.5
+
+
+class Server:
+    """One core server on the running loop. `start` raises OSError or ConfigError and leaves nothing behind."""
+
+    def __init__(self, options: Options, tasks: asyncio.TaskGroup) -> None:
+        self.options = options
+        self._tasks = tasks
+        self.logger = logging.getLogger("leafbox.server")
+        keys = new_server_keys()
+        self.identity = ServerIdentity(
+            server_id=keys.server_id,
+            name=options.server.name or keys.server_id,
+            xkey=keys.xkey,
+            start_ns=time.time_ns(),
+            cluster=options.cluster.name if options.cluster.is_configured else "",
+        )
+        self.broker = Broker(asyncio.get_running_loop(), self.identity, options.broker)
+        self.run_files = RunFiles(options.server.pid_file, options.server.ports_file_directory)
+        self.is_lame_duck = False
+        self.stopped = asyncio.Event()
+        self._listeners: list[ClientListener] = []
+        self._sweeper: asyncio.Task[None] | None = None
+        self.contexts: list[ClientContext] = []
+        self.on_stop: list[Callable[[], None]] = []
+
+    # -- start --------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Bind everything, then say so in the fixed start-up lines."""
+        self.logger.info("Starting nats-server")
+        self.logger.info("  Version:  %s", self.identity.version)
+        self.logger.info("  Git:      [%s]", self.identity.git_commit or "not set")
+        self.logger.info("  Name:     %s", self.identity.name)
+        self.logger.info("  ID:       %s", self.identity.server_id)
+        if self.options.config_file:
+            self.logger.info("Using configuration file: %s (%s)", self.options.config_file, self.options.config_digest)
+        self.run_files.write_pid()
+        await self._start_clients()
+        self._sweeper = self._tasks.create_task(self._sweep_blocked(), name="write deadline sweeper")
+        self.run_files.write_ports(self.addresses())
+        self.logger.info("Server is ready")
+
+    async def _start_clients(self) -> None:
+        options = self.options.clients
+        listening = bind(options.host, options.port)
+        port = int(listening.getsockname()[1])
+        tls = TlsListener(options.tls, is_plain_allowed=options.is_clear_text_allowed) if options.tls else None
+        facts = ListenerFacts(
+            host=options.host,
+            port=port,
+            kind=ConnectionType.STANDARD,
+            is_tls_required=tls is not None and not options.is_clear_text_allowed,
+            is_tls_verified=options.tls is not None and options.tls.is_peer_verified,
+            is_tls_available=tls is not None and options.is_clear_text_allowed,
+            connect_urls=(options.advertise,) if options.advertise else (),
+        )
+        context = ClientContext(
+            broker=self.broker,
+            authentication=make_authentication(self.options, self.broker),
+            facts=facts,
+            logger=logging.getLogger("leafbox.clients"),
+            auth_timeout_s=self.options.security.auth_timeout_s,
+            is_tracing=self.options.logging.is_trace,
+        )
+        self.contexts.append(context)
+        listener = ClientListener(context, listening, tls, self._tasks, context.logger)
+        self._listeners.append(listener)
+        await listener.start()
+        self.logger.info("Listening for client connections on %s:%d", _shown(options.host), port)
+        if tls is not None:
+            self.logger.info("TLS required for client connections")
+
+    def addresses(self) -> dict[str, list[str]]:
+        """Bound addresses by kind, as the ports file lists them."""
+        host = self.options.clients.host
+        shown = "127.0.0.1" if host in ("0.0.0.0", "") else host
+        scheme = "tls" if self.options.clients.tls else "nats"
+        return {"nats": [f"{scheme}://{shown}:{listener.port}" for listener in self._listeners]}
+
+    # -- while running ------------------------------------------------------------------------------------------------
+
+    async def _sweep_blocked(self) -> None:
+        """Close peers whose socket has taken nothing for longer than the write deadline."""
+        deadline_ns = int(self.options.broker.write_deadline_s * 1e9)
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            now_ns = time.monotonic_ns()
+            for connection in list(self.broker.engine.blocked):
+                if now_ns - connection.blocked_since_ns > deadline_ns:
+                    self.broker.engine.slow_consumers += 1
+                    connection.on_write_deadline()
+
+    def clients(self) -> list[ClientConnection]:
+        """Live NATS clients."""
+        return [connection for connection in self.broker.registry if isinstance(connection, ClientConnection)]
+
+    # -- lame duck ----------------------------------------------------------------------------------------------------
+
+    async def enter_lame_duck(self) -> None:
+        """Ask clients to leave, then close them one by one, then stop (ADR-5, core-protocol section 4)."""
+        if self.is_lame_duck:
+            return
+        self.is_lame_duck = True
+        self.logger.info("Entering lame duck mode, stop accepting new clients")
+        for listener in self._listeners:
+            listener.stop()
+        clients = self.clients()
+        if clients:
+            for client in clients:
+                client.send_info(ldm=True)
+            grace_s = self.options.server.lame_duck_grace_period_s
+            await asyncio.sleep(grace_s)
+            await self._close_gradually(self.options.server.lame_duck_duration_s - grace_s)
+        await self.stop()
+
+    async def _close_gradually(self, duration_s: float) -> None:
+        clients = self.clients()
+        interval_s = min(duration_s / max(len(clients), 1), 1.0)
+        for client in clients:
+            client.close("Server Shutdown")
+            await asyncio.sleep(interval_s * (0.5 + random.random() / 2))  # noqa: S311
+
+    # -- stop ---------------------------------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """Close listeners and connections, let last bytes out, remove the run files."""
+        if self.stopped.is_set():
+            return
+        self.logger.info("Initiating Shutdown...")
+        for listener in self._listeners:
+            listener.stop()
+        for client in self.clients():
+            client.close("Server Shutdown")
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for action in self.on_stop:
+            action()
+        self.run_files.remove()
+        await asyncio.sleep(0)
+        self.logger.info("Server Exiting..")
+        self.stopped.set()
+
+    def reopen_logs(self) -> None:
+        """SIGUSR1."""
+        logs.reopen()
+        self.logger.info('File log re-opened')
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,98 @@
+"""Account: an isolated subject space, its connections and limits, and the port in which features meet.
+
+Owns who is subscribed to what in the account. Does not know protocols: clients, leaf links, JetStream and MQTT add
+`Subscription`s with a receiver of their own, watchers are told about every change of interest.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from leafbox.broker.config import UNLIMITED, AccountLimits
+from leafbox.dataplane.routing import AccountPlane, Callback, CallbackReceiver, Subscription
+
+
+class InterestWatcher(Protocol):
+    """Told about interest that comes and goes, in the order in which it does (leaf links, imports)."""
+
+    def interest_added(self, subscription: Subscription) -> None: ...
+
+    def interest_removed(self, subscription: Subscription) -> None: ...
+
+
+class Account(AccountPlane):
+    """One account. Belongs to the event loop.
+
+    Messages published here reach only subscriptions made here; `broker.imports` makes the exceptions.
+    """
+
+    def __init__(self, name: str, limits: AccountLimits | None = None) -> None:
+        super().__init__()
+        self.name = name
+        self.limits = limits or AccountLimits()
+        self.is_system = False
+        self.connections: set[object] = set()
+        self.leaf_links: set[object] = set()
+        self.watchers: list[InterestWatcher] = []
+        self.total_connections = 0
+
+    def __repr__(self) -> str:
+        return f"Account({self.name!r})"
+
+    # -- subscriptions ------------------------------------------------------------------------------------------------
+
+    def add(self, subscription: Subscription) -> None:
+        """Put a subscription into effect. Its subject must be valid."""
+        self.sublist.insert(subscription.subject, subscription.queue, subscription)
+        for watcher in self.watchers:
+            watcher.interest_added(subscription)
+
+    def remove(self, subscription: Subscription) -> None:
+        """Take a subscription out of effect; no message reaches it afterwards. Twice is harmless."""
+        subscription.closed = True
+        if self.sublist.remove(subscription.subject, subscription.queue, subscription):
+            for watcher in self.watchers:
+                watcher.interest_removed(subscription)
+
+    def subscribe(self, subject: bytes, callback: Callback, queue: bytes | None = None) -> Subscription:
+        """Subscribe from inside the appliance; `callback(subject, reply, header, payload, origin)` runs on the loop.
+
+        It runs inside the sender's turn: it must be short and must not raise.
+        """
+        subscription = Subscription(self, CallbackReceiver(callback), subject, queue)
+        self.add(subscription)
+        return subscription
+
+    def has_interest(self, subject: bytes) -> bool:
+        """Whether a message on this literal subject would reach anybody."""
+        return self.sublist.has_interest(subject)
+
+    # -- limits -------------------------------------------------------------------------------------------------------
+
+    def has_room_for_connection(self) -> bool:
+        """Whether one more client connection is within the account's limit."""
+        most = self.limits.connections_max
+        return most == UNLIMITED or len(self.connections) < most
+
+    def attach(self, connection: object) -> None:
+        """Count a client connection in."""
+        self.connections.add(connection)
+        self.total_connections += 1
+
+    def detach(self, connection: object) -> None:
+        """Count a client connection out."""
+        self.connections.discard(connection)
+
+    def payload_limit(self, server_limit: int) -> int:
+        """Largest message of a connection here: the smaller of the account's and the server's limit."""
+        own = self.limits.payload_bytes_max
+        return server_limit if own == UNLIMITED else min(own, server_limit)
+
+    def subscription_limit(self, server_limit: int) -> int:
+        """Most subscriptions of one connection here; 0: no limit."""
+        own = self.limits.subscriptions_max
+        if own == UNLIMITED:
+            return server_limit
+        return min(own, server_limit) if server_limit > 0 else own
+
+

@@ -1,0 +1,458 @@
+"""A NATS client's session: handshake, login, subscriptions, pings, and how it ends (core-protocol sections 1-3).
+
+The compiled base parses and moves messages; this class decides. All of it runs on the event loop, to completion: no
+await lies between reading bytes and queueing the answers.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import random
+import time
+from asyncio import TimerHandle
+from typing import Any
+
+from leafbox.broker.account import Account
+from leafbox.broker.registry import ConnectionSnapshot
+from leafbox.clients.context import ClientContext
+from leafbox.clients.ports import Login, LoginRequest, Refusal
+from leafbox.dataplane.nats_connection import NatsConnection
+from leafbox.dataplane.routing import Subscription
+from leafbox.dataplane.subjects import is_valid_subject
+from leafbox.protocol.client_info import Connect, decode_connect
+from leafbox.protocol.errors import ProtocolViolation
+from leafbox.security.tls_accept import TlsFacts
+
+# The first ping measures the round trip soon after CONNECT (nats-server: 2 s, spread by up to 20 %).
+FIRST_PING_S = 2.0
+# Of the nonce in INFO, before base64 (nats-server: 11).
+NONCE_BYTES = 11
+# A peer over its subscription limit is closed a moment after it was told.
+LIMIT_CLOSE_S = 0.02
+# A peer that keeps talking is still pinged once an hour, to know the round trip.
+RTT_INTERVAL_NS = 3600 * 10**9
+SYSTEM_QUEUE = b"_sys_"
+
+
+def error_line(text: str) -> bytes:
+    """`-ERR` as the peer sees it."""
+    return f"-ERR '{text}'\r\n".encode()
+
+
+def quoted(subject: bytes) -> str:
+    """A subject in double quotes as Go's %q prints it."""
+    text = subject.decode("utf-8", "replace")
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+class ClientConnection(NatsConnection):
+    """One client. `kind` and TLS facts come from the listener it came through."""
+
+    __slots__ = (
+        "_is_announced",
+        "_login_timer",
+        "_ping_timer",
+        "_pings_out",
+        "_ping_sent_ns",
+        "connect",
+        "context",
+        "first_info_sent",
+        "ip",
+        "login",
+        "nonce",
+        "peer_port",
+        "rtt_ns",
+        "start_ns",
+        "start_monotonic",
+        "stop_ns",
+        "tls",
+    )
+
+    def __init__(self, context: ClientContext, ip: str = "", port: int = 0, tls: TlsFacts | None = None) -> None:
+        super().__init__(context.broker.engine)
+        self.context = context
+        self.ip = ip
+        self.peer_port = port
+        self.tls = tls
+        self.cid = context.broker.registry.next_cid()
+        self.start_ns = time.time_ns()
+        self.start_monotonic = time.monotonic()
+        self.stop_ns = 0
+        self.rtt_ns = 0
+        self.connect: Connect | None = None
+        self.login: Login | None = None
+        self.first_info_sent = False
+        self._is_announced = False
+        self._ping_timer: TimerHandle | None = None
+        self._login_timer: TimerHandle | None = None
+        self._pings_out = 0
+        self._ping_sent_ns = 0
+        self.nonce = ""
+        if context.authentication.needs_nonce:
+            self.nonce = base64.urlsafe_b64encode(os.urandom(NONCE_BYTES)).rstrip(b"=").decode()
+        options = context.broker.options
+        self.max_payload = options.payload_bytes_max
+        self.max_control_line = options.control_line_bytes_max
+        self.max_pending = options.pending_bytes_max
+        self.traces = context.is_tracing
+
+    # -- start --------------------------------------------------------------------------------------------------------
+
+    def hello(self) -> bytes:
+        """The first INFO line."""
+        return self.context.info(self.cid, self.ip, self.nonce).line()
+
+    def on_connected(self) -> None:
+        """Greet, apply the server's connection limit, and start the clock for CONNECT."""
+        broker = self.context.broker
+        if not self.ip:
+            peer = self.transport.get_extra_info("peername")
+            if isinstance(peer, tuple):
+                self.ip, self.peer_port = str(peer[0]), int(peer[1])
+        if not self.first_info_sent:
+            self.first_info_sent = True
+            self.send(self.hello())
+        most = broker.options.connections_max
+        is_full = most <= 0 or len(broker.registry) >= most
+        broker.registry.add(self)
+        if is_full:
+            self.fail("maximum connections exceeded", "Maximum Connections Exceeded")
+            return
+        self.context.logger.debug("%s - Client connection created", self)
+        kind = self.context.facts.kind
+        if self.context.authentication.is_open(kind):
+            self._enter_default()
+        else:
+            self.awaiting_auth = True
+            self._login_timer = self.engine.loop.call_later(self.context.auth_timeout_s, self._login_timed_out)
+        self._schedule_ping(min(FIRST_PING_S, self._ping_interval_s()) * (1 + random.random() * 0.2))  # noqa: S311
+
+    def __str__(self) -> str:
+        return f"{self.ip}:{self.peer_port} - cid:{self.cid}"
+
+    # -- login --------------------------------------------------------------------------------------------------------
+
+    def on_connect(self, options: bytes) -> None:
+        try:
+            connect = decode_connect(options)
+        except ProtocolViolation:
+            self.close("Protocol Violation")
+            return
+        if self.connect is not None:
+            self._withdraw_subscriptions()
+        self.connect = connect
+        self.echo = connect.echo is not False
+        self.headers = bool(connect.headers) and not self.context.broker.options.is_header_support_disabled
+        self.verbose = bool(connect.verbose) if connect.verbose is not None else self.verbose
+        self.pedantic = bool(connect.pedantic) if connect.pedantic is not None else self.pedantic
+        self.no_responders = bool(connect.no_responders)
+        request = LoginRequest(connect, self.nonce, self.context.facts.kind, self.ip, self.tls)
+        is_waiting = False
+        outcomes: list[Login | Refusal] = []
+
+        def answer(outcome: Login | Refusal) -> None:
+            outcomes.append(outcome)
+            if is_waiting:
+                self._decided(outcome)
+                self.resume()
+
+        self.context.authentication.decide(request, answer)
+        if outcomes:
+            self._decided(outcomes[0])
+        else:
+            is_waiting = True
+            self.suspend()
+
+    def _decided(self, outcome: Login | Refusal) -> None:
+        if self.closed:
+            return
+        connect = self.connect
+        assert connect is not None
+        if isinstance(outcome, Refusal):
+            self.refuse(outcome.reason, outcome.text)
+            return
+        if connect.account or connect.new_account:
+            self.refuse("CONNECT names an account")
+            return
+        if not self._enter(outcome):
+            return
+        if connect.protocol not in (None, 0, 1):
+            self.fail("invalid client protocol", "Bad Client Protocol Version")
+        elif self.no_responders and not self.headers:
+            self.fail("no responders requires headers support", "No Responders Requires Headers")
+        elif self.verbose:
+            self.send(b"+OK\r\n")
+
+    def _enter(self, login: Login) -> bool:
+        """Take the place in the account that the login gives. False when the account has no room."""
+        self.awaiting_auth = False
+        if self._login_timer is not None:
+            self._login_timer.cancel()
+            self._login_timer = None
+        account = self.context.broker.account(login.account)
+        if account is None:
+            self.refuse(f"account {login.account} does not exist")
+            return False
+        previous = self.account
+        if previous is not account:
+            if isinstance(previous, Account):
+                previous.detach(self)
+            if not account.has_room_for_connection():
+                self.account = None
+                self.fail("maximum account active connections exceeded", "Maximum Account Connections Exceeded")
+                return False
+            account.attach(self)
+            self.account = account
+        self.login = login
+        self.permissions = login.permissions
+        tracks_replies = login.permissions is not None and login.permissions.responses_max is not None
+        self.reply_permissions = {} if tracks_replies else None
+        self.max_payload = account.payload_limit(self.context.broker.options.payload_bytes_max)
+        if self.connect is not None and not self._is_announced:
+            self._is_announced = True
+            self.context.events.connected(self)
+        return True
+
+    def _enter_default(self) -> bool:
+        login = self.context.authentication.default_login(self.context.facts.kind)
+        return login is not None and self._enter(login)
+
+    def on_operation_before_auth(self) -> bool:
+        if self._enter_default():
+            return True
+        if not self.closed:
+            self.refuse("first operation is not CONNECT")
+        return False
+
+    def refuse(self, reason: str, text: str = "Authorization Violation") -> None:
+        """End the connection because it may not log in."""
+        self.context.logger.error("%s - authentication error: %s", self, reason)
+        self.context.events.login_refused(self, reason)
+        self.fail(text, "Authentication Failure")
+
+    def _login_timed_out(self) -> None:
+        self._login_timer = None
+        if self.login is None:
+            self.fail("Authentication Timeout", "Authentication Timeout")
+
+    def fail(self, text: str, reason: str) -> None:
+        """Tell the peer, then close."""
+        self.close(reason, error_line(text))
+
+    def on_first_pong(self) -> None:
+        """The second INFO tells a client where it landed (core-protocol section 1, step 5)."""
+        connect, account = self.connect, self.account
+        if connect is None or connect.protocol != 1 or not isinstance(account, Account):
+            return
+        changes: dict[str, object] = {
+            "connect_info": True,
+            "remote_account": account.name,
+            "acc_is_sys": account.is_system,
+            "max_payload": self.max_payload,
+        }
+        if not self.context.authentication.is_open(self.context.facts.kind):
+            changes["auth_required"] = True
+        self.send_info(**changes)
+
+    def send_info(self, **changes: object) -> None:
+        """Push INFO to a client that understands it later in the connection (protocol 1)."""
+        if self.connect is not None and self.connect.protocol == 1:
+            changes.setdefault("max_payload", self.max_payload)
+            self.send(self.context.info(self.cid, self.ip, self.nonce, **changes).line())
+
+    # -- subscriptions ------------------------------------------------------------------------------------------------
+
+    def on_subscribe(self, subject: bytes, queue: bytes | None, sid: bytes) -> None:
+        account = self.account
+        if not isinstance(account, Account):
+            return
+        broker_options = self.context.broker.options
+        if queue == SYSTEM_QUEUE or (
+            self.permissions is not None
+            and self.permissions.restricts_subscribe
+            and not self.permissions.allows_subscribe(subject, queue)
+        ):
+            self._deny_subscription(subject, queue)
+            return
+        tokens_most = broker_options.subject_tokens_max
+        if tokens_most and subject.count(b".") + 1 > tokens_most:
+            text = f"Permissions Violation for Subscription to {quoted(subject)}, too many tokens"
+            self.send(error_line(text))
+            return
+        most = account.subscription_limit(broker_options.subscriptions_max)
+        if most > 0 and len(self.subscriptions) >= most:
+            self.send(error_line("maximum subscriptions exceeded"))
+            return
+        if sid not in self.subscriptions:
+            if not is_valid_subject(subject):
+                self.send(error_line("Invalid Subject"))
+                return
+            subscription = Subscription(account, self, subject, queue, sid)
+            subscription.filters_deliveries = self.permissions is not None and self.permissions.filters(subject)
+            self.subscriptions[sid] = subscription
+            account.add(subscription)
+        if self.verbose:
+            self.send(b"+OK\r\n")
+
+    def _deny_subscription(self, subject: bytes, queue: bytes | None) -> None:
+        text = f"Permissions Violation for Subscription to {quoted(subject)}"
+        if queue is not None:
+            text += f" using queue {quoted(queue)}"
+        self.context.logger.error("%s - Subscription Violation - %s", self, text)
+        self.send(error_line(text))
+
+    def on_unsubscribe(self, sid: bytes, max_deliver: int) -> None:
+        subscription = self.subscriptions.get(sid)
+        if subscription is not None:
+            if max_deliver > subscription.delivered:
+                subscription.max_deliver = max_deliver
+            else:
+                self._withdraw(subscription)
+        if self.verbose:
+            self.send(b"+OK\r\n")
+
+    def on_exhausted(self, subscription: Subscription) -> None:
+        self._withdraw(subscription)
+
+    def _withdraw(self, subscription: Subscription) -> None:
+        self.subscriptions.pop(subscription.sid, None)
+        account = subscription.account
+        assert isinstance(account, Account)
+        account.remove(subscription)
+
+    def _withdraw_subscriptions(self) -> None:
+        for subscription in list(self.subscriptions.values()):
+            self._withdraw(subscription)
+
+    # -- violations ---------------------------------------------------------------------------------------------------
+
+    def on_violation(self, text: str, reason: str) -> None:
+        self.context.logger.error("%s - %s", self, text or reason)
+        self.close(reason, error_line(text) if text else b"")
+
+    def on_publish_denied(self, subject: bytes) -> None:
+        self.context.logger.error("%s - Publish Violation - Subject %s", self, quoted(subject))
+        self.send(error_line(f"Permissions Violation for Publish to {quoted(subject)}"))
+
+    def on_reply_denied(self, reply: bytes) -> None:
+        self.context.logger.error("%s - Publish Violation - Reply %s", self, quoted(reply))
+        self.send(error_line(f"Permissions Violation for Publish with Reply of {quoted(reply)}"))
+
+    def on_invalid_publish_subject(self) -> None:
+        self.send(error_line("Invalid Publish Subject"))
+
+    def on_peer_error(self, text: bytes) -> None:
+        self.close("Parse Error")
+
+    def on_info(self, text: bytes) -> None:
+        """Clients may send INFO; it only has to be JSON."""
+        try:
+            decode_connect(text)
+        except ProtocolViolation:
+            self.close("Protocol Violation")
+
+    def on_slow_consumer(self) -> None:
+        if isinstance(self.account, Account):
+            self.account.slow_consumers += 1
+        self.context.logger.warning(
+            "%s - Slow Consumer Detected: MaxPending of %d Exceeded", self, self.max_pending
+        )
+
+    def on_trace(self, line: bytes) -> None:
+        self.context.trace(self, line)
+
+    # -- pings --------------------------------------------------------------------------------------------------------
+
+    def _ping_interval_s(self) -> float:
+        return self.context.facts.ping_interval_s or self.context.broker.options.ping_interval_s
+
+    def _schedule_ping(self, delay_s: float) -> None:
+        self._ping_timer = self.engine.loop.call_later(delay_s, self._ping_due)
+
+    def _ping_due(self) -> None:
+        """Send a PING unless the peer was heard of; give up after `pings_out_max` unanswered ones."""
+        if self.closed:
+            return
+        interval_s = self._ping_interval_s()
+        self._schedule_ping(interval_s)
+        now_ns = time.monotonic_ns()
+        if self.awaiting_auth:
+            return
+        heard_s = (now_ns - self.last_activity_ns) / 1e9
+        rtt_is_fresh = self.rtt_ns and now_ns - self._ping_sent_ns < RTT_INTERVAL_NS
+        if rtt_is_fresh and heard_s < interval_s:
+            return
+        if self._pings_out + 1 > self.context.broker.options.pings_out_max:
+            self.engine.stale_connections += 1
+            self.fail("Stale Connection", "Stale Connection")
+            return
+        self._pings_out += 1
+        self._ping_sent_ns = now_ns
+        self.send(b"PING\r\n")
+
+    def on_pong(self) -> None:
+        self._pings_out = 0
+        if self._ping_sent_ns:
+            self.rtt_ns = max(time.monotonic_ns() - self._ping_sent_ns, 1)
+
+    # -- end ----------------------------------------------------------------------------------------------------------
+
+    def on_closing(self) -> None:
+        for timer in (self._ping_timer, self._login_timer):
+            if timer is not None:
+                timer.cancel()
+        self.stop_ns = time.time_ns()
+        registry = self.context.broker.registry
+        registry.remove(self)
+        self._withdraw_subscriptions()
+        if isinstance(self.account, Account):
+            self.account.detach(self)
+        if self._is_announced:
+            self.context.events.disconnected(self)
+        self.context.logger.debug("%s - Client connection closed: %s", self, self.close_reason or "Client Closed")
+
+    # -- for monitoring -----------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> ConnectionSnapshot:
+        """An immutable picture of this connection."""
+        now_ns = time.time_ns()
+        idle_ns = time.monotonic_ns() - self.last_activity_ns if self.last_activity_ns else 0
+        connect = self.connect or Connect()
+        account = self.account
+        return ConnectionSnapshot(
+            cid=self.cid,
+            kind="Client",
+            type=self._type(),
+            ip=self.ip,
+            port=self.peer_port,
+            start_ns=self.start_ns,
+            last_activity_ns=now_ns - idle_ns,
+            stop_ns=self.stop_ns,
+            reason=(self.close_reason or "Client Closed") if self.stop_ns else "",
+            rtt_ns=self.rtt_ns,
+            uptime_ns=int((time.monotonic() - self.start_monotonic) * 1e9),
+            idle_ns=idle_ns,
+            pending_bytes=self.pending_bytes,
+            in_msgs=self.in_msgs,
+            out_msgs=self.out_msgs,
+            in_bytes=self.in_bytes,
+            out_bytes=self.out_bytes,
+            stalls=self.stalls,
+            subscriptions=tuple(subscription.subject for subscription in self.subscriptions.values()),
+            name=connect.name or "",
+            lang=connect.lang or "",
+            version=connect.version or "",
+            account=account.name if isinstance(account, Account) else "",
+            user=self.login.user if self.login else "",
+            tls_version=self.tls.version if self.tls else "",
+            tls_cipher=self.tls.cipher if self.tls else "",
+        )
+
+    def _type(self) -> str:
+        return "websocket" if self.framing is not None else "nats"
+
+
+def is_client(connection: Any) -> bool:
+    """Whether a registered connection is a NATS client."""
+    return isinstance(connection, ClientConnection)

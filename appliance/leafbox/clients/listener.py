@@ -1,0 +1,117 @@
+"""The TCP listener for NATS clients: accepts, does TLS in the configured order, and hands over to `ClientConnection`.
+
+A listener without TLS is served by the event loop alone. With TLS each accepted socket goes through `tls_accept`,
+because INFO may have to be sent in clear text first and clients may choose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+
+from leafbox.clients.client import ClientConnection
+from leafbox.clients.context import ClientContext
+from leafbox.security.tls_accept import HandshakeFailed, TlsFacts, TlsPolicy, accept
+
+# Connections that wait to be accepted: a site's sensors all reconnect at once after a power cut.
+BACKLOG = 1024
+# Sockets in their TLS handshake at once; further ones wait in the backlog. Bounds memory and CPU before login.
+HANDSHAKES_MAX = 256
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port -1 or 0 takes a free one. Raises OSError with the address in its text."""
+    if host == "::" or ":" in host:
+        listener = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    else:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, max(port, 0)))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, f"listen {host}:{port}: {error.strerror}") from error
+    listener.setblocking(False)
+    return listener
+
+
+class ClientListener:
+    """Listens on one socket. `tls` None: clear text."""
+
+    def __init__(
+        self,
+        context: ClientContext,
+        listener: socket.socket,
+        tls: TlsPolicy | None,
+        tasks: asyncio.TaskGroup,
+        logger: logging.Logger,
+    ) -> None:
+        self._context = context
+        self._socket = listener
+        self.tls = tls
+        self._tasks = tasks
+        self._logger = logger
+        self._server: asyncio.AbstractServer | None = None
+        self._acceptor: asyncio.Task[None] | None = None
+        self._handshakes = asyncio.Semaphore(HANDSHAKES_MAX)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return int(self._socket.getsockname()[1])
+
+    async def start(self) -> None:
+        """Begin to accept."""
+        if self.tls is None:
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(lambda: ClientConnection(self._context), sock=self._socket)
+        else:
+            self._acceptor = self._tasks.create_task(self._accept_all(), name="client listener")
+
+    def stop(self) -> None:
+        """Accept no more; live connections stay."""
+        if self._server is not None:
+            self._server.close()
+        if self._acceptor is not None:
+            self._acceptor.cancel()
+        self._socket.close()
+
+    async def _accept_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._handshakes.acquire()
+            try:
+                accepted, peer = await loop.sock_accept(self._socket)
+            except OSError as error:
+                self._handshakes.release()
+                # Out of descriptors, or the peer was gone already: neither ends the listener.
+                self._logger.warning("accept failed: %s", error)
+                await asyncio.sleep(0.1)
+                continue
+            except asyncio.CancelledError:
+                self._handshakes.release()
+                raise
+            accepted.setblocking(False)
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._tasks.create_task(self._shake_hands(accepted, str(peer[0]), int(peer[1])), name="tls handshake")
+
+    async def _shake_hands(self, accepted: socket.socket, ip: str, port: int) -> None:
+        assert self.tls is not None
+        client = ClientConnection(self._context, ip, port)
+        client.first_info_sent = True
+
+        def take_over(facts: TlsFacts | None) -> ClientConnection:
+            client.tls = facts
+            return client
+
+        try:
+            await accept(asyncio.get_running_loop(), accepted, self.tls, client.hello(), take_over)
+        except HandshakeFailed as failure:
+            self._logger.error("%s:%d - cid:%d - %s", ip, port, client.cid, failure)
+        except OSError as error:
+            self._logger.error("%s:%d - cid:%d - TLS handshake error: %s", ip, port, client.cid, error)
+        finally:
+            self._handshakes.release()
