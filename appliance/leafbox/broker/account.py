@@ -6,10 +6,13 @@ Owns who is subscribed to what in the account. Does not know protocols: clients,
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from leafbox.broker.config import UNLIMITED, AccountLimits
-from leafbox.dataplane.routing import AccountPlane, Callback, CallbackReceiver, Subscription
+from leafbox.dataplane.routing import AccountPlane, CallbackReceiver, Subscription
+
+if TYPE_CHECKING:
+    from leafbox.dataplane.routing import Callback
 
 
 class InterestWatcher(Protocol):
@@ -62,6 +65,10 @@ class Account(AccountPlane):
         subscription = Subscription(self, CallbackReceiver(callback), subject, queue)
         self.add(subscription)
         return subscription
+
+    def subscriptions(self) -> list[Subscription]:
+        """Every subscription in effect; shadows and internal ones included."""
+        return self.sublist.all_entries()
 
     def has_interest(self, subject: bytes) -> bool:
         """Whether a message on this literal subject would reach anybody."""

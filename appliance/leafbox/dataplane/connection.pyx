@@ -160,6 +160,10 @@ cdef class Connection(Receiver):
     def on_slow_consumer(self) -> None:
         """More than `max_pending` bytes wait for this peer; it is being closed."""
 
+    def on_write_deadline(self) -> None:
+        """The peer has taken nothing for the write deadline; the default ends the connection."""
+        self.abort("Slow Consumer (Write Deadline)")
+
     # -- event loop interface -----------------------------------------------------------------------------------------
 
     def connection_made(self, transport) -> None:

@@ -496,6 +496,12 @@ cdef class Sublist:
         """Whether a message on this subject would reach anybody."""
         return self.matches_any(subject, len(subject))
 
+    def all_entries(self) -> list:
+        """Every entry, in no promised order."""
+        found = []
+        gather(self.root, found)
+        return found
+
     @property
     def cache_capacity_now(self) -> int:
         return self.cache_capacity
@@ -530,6 +536,23 @@ cdef int collect_entries(MatchResult result, Node *node) except -1:
         # One pick per queue name, whatever subjects its members used: `form_groups` merges them (as nats-server).
         for name, members in (<dict>node.queues).items():
             result.add_members(<bytes>name, <dict>members)
+    return 0
+
+
+cdef int gather(Node *node, list found) except -1:
+    cdef Py_ssize_t i
+    if node.plain != NULL:
+        found.extend(<dict>node.plain)
+    if node.queues != NULL:
+        for members in (<dict>node.queues).values():
+            found.extend(members)
+    if node.star != NULL:
+        gather(node.star, found)
+    if node.tail != NULL:
+        gather(node.tail, found)
+    for i in range(node.slot_capacity):
+        if node.slots[i].hash:
+            gather(node.slots[i].child, found)
     return 0
 
 
