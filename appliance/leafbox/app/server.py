@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 
 from leafbox.app import logs
-from leafbox.app.authentication import make_authentication
 from leafbox.app.configuration.options import Options
 from leafbox.app.ports_file import RunFiles
 from leafbox.broker.broker import Broker
@@ -22,8 +21,9 @@ from leafbox.broker.identity import ServerIdentity
 from leafbox.clients.client import ClientConnection
 from leafbox.clients.context import ClientContext, ListenerFacts
 from leafbox.clients.listener import ClientListener, bind
-from leafbox.protocol.nkeys import new_server_keys
-from leafbox.security.tls import TlsListener
+from leafbox.protocol.nkeys import KeyPair, KeyRole, encode_public
+from leafbox.security.authentication import Authenticator
+from leafbox.security.passwords import PasswordVerifier
 
 # How often blocked writers are checked against the write deadline.
 SWEEP_S = 0.5
@@ -38,14 +38,15 @@ class Server:
         self.options = options
         self._tasks = tasks
         self.logger = logging.getLogger("leafbox.server")
-        keys = new_server_keys()
+        self.keys = KeyPair.create(KeyRole.SERVER)
         self.identity = ServerIdentity(
-            server_id=keys.server_id,
-            name=options.server.name or keys.server_id,
-            xkey=keys.xkey,
+            server_id=self.keys.public,
+            name=options.server.name or self.keys.public,
+            xkey=KeyPair.create(KeyRole.CURVE).public,
             start_ns=time.time_ns(),
             cluster=options.cluster.name if options.cluster.is_configured else "",
         )
+        self.passwords = PasswordVerifier(asyncio.get_running_loop())
         self.broker = Broker(asyncio.get_running_loop(), self.identity, options.broker)
         self.run_files = RunFiles(options.server.pid_file, options.server.ports_file_directory)
         self.is_lame_duck = False
@@ -76,7 +77,7 @@ class Server:
         options = self.options.clients
         listening = bind(options.host, options.port)
         port = int(listening.getsockname()[1])
-        tls = TlsListener(options.tls, is_plain_allowed=options.is_clear_text_allowed) if options.tls else None
+        tls = None
         facts = ListenerFacts(
             host=options.host,
             port=port,
@@ -88,9 +89,10 @@ class Server:
         )
         context = ClientContext(
             broker=self.broker,
-            authentication=make_authentication(self.options, self.broker),
+            authenticator=Authenticator(self.options.security, self.passwords),
             facts=facts,
             logger=logging.getLogger("leafbox.clients"),
+            tasks=self._tasks,
             auth_timeout_s=self.options.security.auth_timeout_s,
             is_tracing=self.options.logging.is_trace,
         )
@@ -171,6 +173,10 @@ class Server:
         await asyncio.sleep(0)
         self.logger.info("Server Exiting..")
         self.stopped.set()
+
+    def reload_from(self, reloader: Callable[[], Options]) -> None:
+        """SIGHUP."""
+        self.logger.info("Reloaded server configuration")
 
     def reopen_logs(self) -> None:
         """SIGUSR1."""

@@ -11,17 +11,18 @@ import os
 import random
 import time
 from asyncio import TimerHandle
-from typing import Any
+from collections.abc import Awaitable
 
 from leafbox.broker.account import Account
+from leafbox.broker.permission_tables import permission_tables
 from leafbox.broker.registry import ConnectionSnapshot
 from leafbox.clients.context import ClientContext
-from leafbox.clients.ports import Login, LoginRequest, Refusal
 from leafbox.dataplane.nats_connection import NatsConnection
 from leafbox.dataplane.routing import Subscription
 from leafbox.dataplane.subjects import is_valid_subject
 from leafbox.protocol.client_info import Connect, decode_connect
 from leafbox.protocol.errors import ProtocolViolation
+from leafbox.security.authentication import ConnectionFacts, Credentials, Decision, Identity, Refusal
 from leafbox.security.tls_accept import TlsFacts
 
 # The first ping measures the round trip soon after CONNECT (nats-server: 2 s, spread by up to 20 %).
@@ -59,7 +60,7 @@ class ClientConnection(NatsConnection):
         "context",
         "first_info_sent",
         "ip",
-        "login",
+        "identity",
         "nonce",
         "peer_port",
         "rtt_ns",
@@ -81,7 +82,7 @@ class ClientConnection(NatsConnection):
         self.stop_ns = 0
         self.rtt_ns = 0
         self.connect: Connect | None = None
-        self.login: Login | None = None
+        self.identity: Identity | None = None
         self.first_info_sent = False
         self._is_announced = False
         self._ping_timer: TimerHandle | None = None
@@ -89,7 +90,7 @@ class ClientConnection(NatsConnection):
         self._pings_out = 0
         self._ping_sent_ns = 0
         self.nonce = ""
-        if context.authentication.needs_nonce:
+        if context.authenticator.sends_nonce:
             self.nonce = base64.urlsafe_b64encode(os.urandom(NONCE_BYTES)).rstrip(b"=").decode()
         options = context.broker.options
         self.max_payload = options.payload_bytes_max
@@ -120,12 +121,11 @@ class ClientConnection(NatsConnection):
             self.fail("maximum connections exceeded", "Maximum Connections Exceeded")
             return
         self.context.logger.debug("%s - Client connection created", self)
-        kind = self.context.facts.kind
-        if self.context.authentication.is_open(kind):
-            self._enter_default()
-        else:
+        if self.context.authenticator.demands_login(self.context.rules):
             self.awaiting_auth = True
             self._login_timer = self.engine.loop.call_later(self.context.auth_timeout_s, self._login_timed_out)
+        else:
+            self._enter_default()
         self._schedule_ping(min(FIRST_PING_S, self._ping_interval_s()) * (1 + random.random() * 0.2))  # noqa: S311
 
     def __str__(self) -> str:
@@ -147,35 +147,42 @@ class ClientConnection(NatsConnection):
         self.verbose = bool(connect.verbose) if connect.verbose is not None else self.verbose
         self.pedantic = bool(connect.pedantic) if connect.pedantic is not None else self.pedantic
         self.no_responders = bool(connect.no_responders)
-        request = LoginRequest(connect, self.nonce, self.context.facts.kind, self.ip, self.tls)
-        is_waiting = False
-        outcomes: list[Login | Refusal] = []
-
-        def answer(outcome: Login | Refusal) -> None:
-            outcomes.append(outcome)
-            if is_waiting:
-                self._decided(outcome)
-                self.resume()
-
-        self.context.authentication.decide(request, answer)
-        if outcomes:
-            self._decided(outcomes[0])
+        credentials = Credentials(
+            user=connect.user or "",
+            password=connect.password or "",
+            token=connect.auth_token or "",
+            nkey=connect.nkey or "",
+            signature=connect.sig or "",
+            jwt=connect.jwt or "",
+        )
+        decision = self.context.authenticator.authenticate(credentials, self.facts())
+        if isinstance(decision, Identity | Refusal):
+            self._decided(decision)
         else:
-            is_waiting = True
             self.suspend()
+            self.context.tasks.create_task(self._decide_later(decision), name=f"login cid:{self.cid}")
 
-    def _decided(self, outcome: Login | Refusal) -> None:
+    def facts(self) -> ConnectionFacts:
+        """What a decision about this connection may rest on."""
+        return ConnectionFacts(self.context.facts.kind, self.context.rules, self.nonce.encode(), self.tls)
+
+    async def _decide_later(self, decision: Awaitable[Decision]) -> None:
+        """A slow check (bcrypt) runs beside the loop; the connection parses nothing meanwhile."""
+        self._decided(await decision)
+        self.resume()
+
+    def _decided(self, decision: Decision) -> None:
         if self.closed:
             return
         connect = self.connect
         assert connect is not None
-        if isinstance(outcome, Refusal):
-            self.refuse(outcome.reason, outcome.text)
+        if isinstance(decision, Refusal):
+            self.refuse(decision.reason)
             return
         if connect.account or connect.new_account:
             self.refuse("CONNECT names an account")
             return
-        if not self._enter(outcome):
+        if not self._enter(decision):
             return
         if connect.protocol not in (None, 0, 1):
             self.fail("invalid client protocol", "Bad Client Protocol Version")
@@ -184,15 +191,15 @@ class ClientConnection(NatsConnection):
         elif self.verbose:
             self.send(b"+OK\r\n")
 
-    def _enter(self, login: Login) -> bool:
-        """Take the place in the account that the login gives. False when the account has no room."""
+    def _enter(self, identity: Identity) -> bool:
+        """Take the place in the account that the identity gives. False when the account has no room."""
         self.awaiting_auth = False
         if self._login_timer is not None:
             self._login_timer.cancel()
             self._login_timer = None
-        account = self.context.broker.account(login.account)
+        account = self.context.broker.account(identity.account)
         if account is None:
-            self.refuse(f"account {login.account} does not exist")
+            self.refuse(f"account {identity.account} does not exist")
             return False
         previous = self.account
         if previous is not account:
@@ -204,9 +211,9 @@ class ClientConnection(NatsConnection):
                 return False
             account.attach(self)
             self.account = account
-        self.login = login
-        self.permissions = login.permissions
-        tracks_replies = login.permissions is not None and login.permissions.responses_max is not None
+        self.identity = identity
+        self.permissions = permission_tables(identity.permissions)
+        tracks_replies = self.permissions is not None and self.permissions.responses_max is not None
         self.reply_permissions = {} if tracks_replies else None
         self.max_payload = account.payload_limit(self.context.broker.options.payload_bytes_max)
         if self.connect is not None and not self._is_announced:
@@ -215,11 +222,12 @@ class ClientConnection(NatsConnection):
         return True
 
     def _enter_default(self) -> bool:
-        login = self.context.authentication.default_login(self.context.facts.kind)
-        return login is not None and self._enter(login)
+        decision = self.context.authenticator.authenticate(Credentials(), self.facts())
+        return isinstance(decision, Identity) and self._enter(decision)
 
     def on_operation_before_auth(self) -> bool:
-        if self._enter_default():
+        may_enter = not self.context.authenticator.shows_auth_required(self.context.rules)
+        if may_enter and self._enter_default():
             return True
         if not self.closed:
             self.refuse("first operation is not CONNECT")
@@ -233,7 +241,7 @@ class ClientConnection(NatsConnection):
 
     def _login_timed_out(self) -> None:
         self._login_timer = None
-        if self.login is None:
+        if self.awaiting_auth:
             self.fail("Authentication Timeout", "Authentication Timeout")
 
     def fail(self, text: str, reason: str) -> None:
@@ -251,7 +259,7 @@ class ClientConnection(NatsConnection):
             "acc_is_sys": account.is_system,
             "max_payload": self.max_payload,
         }
-        if not self.context.authentication.is_open(self.context.facts.kind):
+        if self.context.authenticator.demands_login(self.context.rules):
             changes["auth_required"] = True
         self.send_info(**changes)
 
@@ -444,15 +452,10 @@ class ClientConnection(NatsConnection):
             lang=connect.lang or "",
             version=connect.version or "",
             account=account.name if isinstance(account, Account) else "",
-            user=self.login.user if self.login else "",
+            user=self.identity.name if self.identity else "",
             tls_version=self.tls.version if self.tls else "",
             tls_cipher=self.tls.cipher if self.tls else "",
         )
 
     def _type(self) -> str:
         return "websocket" if self.framing is not None else "nats"
-
-
-def is_client(connection: Any) -> bool:
-    """Whether a registered connection is a NATS client."""
-    return isinstance(connection, ClientConnection)

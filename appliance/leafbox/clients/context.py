@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -9,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from leafbox.broker.broker import Broker
 from leafbox.broker.config import ConnectionType
 from leafbox.broker.identity import API_LEVEL
-from leafbox.clients.ports import Authentication, ConnectionEvents, NoEvents
+from leafbox.clients.ports import ConnectionEvents, NoEvents
 from leafbox.protocol.client_info import Info
+from leafbox.security.authentication import Authenticator, ListenerRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,11 @@ class ClientContext:
     """Mutable only by its owner (wiring and reload); connections read it when they need it, never keep parts."""
 
     broker: Broker
-    authentication: Authentication
+    authenticator: Authenticator
     facts: ListenerFacts
     logger: logging.Logger
+    tasks: asyncio.TaskGroup
+    rules: ListenerRules = ListenerRules()
     events: ConnectionEvents = field(default_factory=NoEvents)
     is_jetstream_enabled: Callable[[], bool] = lambda: False
     domain: Callable[[], str] = lambda: ""
@@ -56,7 +60,7 @@ class ClientContext:
             host=self.facts.host,
             port=self.facts.port,
             headers=not options.is_header_support_disabled,
-            auth_required=self.authentication.default_login(self.facts.kind) is None,
+            auth_required=self.authenticator.shows_auth_required(self.rules),
             tls_required=self.facts.is_tls_required,
             tls_verify=self.facts.is_tls_verified,
             tls_available=self.facts.is_tls_available,

@@ -1,0 +1,71 @@
+"""One server process from options to exit code: loop, signals, tasks.
+
+This is the only place that owns a task group; everything that runs in the background is created in it, so a task that
+fails takes the server down loudly instead of leaving it half alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+
+import uvloop
+
+from leafbox.app import logs
+from leafbox.app.configuration.options import Options
+from leafbox.app.server import Server
+from leafbox.protocol.errors import LeafboxError
+
+Reloader = Callable[[], Options]
+
+
+async def serve(options: Options, reloader: Reloader | None = None) -> None:
+    """Run one server until it is told to stop. Raises OSError or ConfigError when it cannot start."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as tasks:
+        server = Server(options, tasks)
+        loop.set_exception_handler(_log_exception)
+
+        def run(action: Callable[[], object]) -> None:
+            outcome = action()
+            if asyncio.iscoroutine(outcome):
+                tasks.create_task(outcome)
+
+        def terminate() -> None:
+            # A lame duck finishes its walk (core-protocol section 4).
+            if not server.is_lame_duck:
+                run(server.stop)
+
+        loop.add_signal_handler(signal.SIGINT, run, server.stop)
+        loop.add_signal_handler(signal.SIGTERM, terminate)
+        loop.add_signal_handler(signal.SIGUSR1, server.reopen_logs)
+        loop.add_signal_handler(signal.SIGUSR2, run, server.enter_lame_duck)
+        if reloader is not None:
+            loop.add_signal_handler(signal.SIGHUP, server.reload_from, reloader)
+        await server.start()
+        await server.stopped.wait()
+
+
+def _log_exception(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """An exception that escaped a callback: say so; the loop goes on."""
+    error = context.get("exception")
+    logging.getLogger("leafbox.server").error(
+        "%s", context.get("message"), exc_info=error if isinstance(error, BaseException) else None
+    )
+
+
+def run_process(options: Options, reloader: Reloader | None = None) -> int:
+    """Run the server in this process; returns the exit code. Start-up failures are printed as nats-server prints them."""
+    logs.configure(options.logging)
+    try:
+        uvloop.run(serve(options, reloader))
+    except BaseExceptionGroup as group:
+        expected, other = group.split((OSError, LeafboxError))
+        if expected is None or other is not None:
+            raise
+        for error in expected.exceptions:
+            logging.getLogger("leafbox.server").critical("%s", error)
+        return 1
+    return 0
