@@ -57,7 +57,7 @@ def _log_exception(loop: asyncio.AbstractEventLoop, context: dict[str, object]) 
 
 
 def run_process(options: Options, reloader: Reloader | None = None) -> int:
-    """Run the server in this process; returns the exit code. Start-up failures are printed as nats-server prints them."""
+    """Run the server in this process and return its exit code. Start-up failures are logged as nats-server does."""
     logs.configure(options.logging)
     try:
         uvloop.run(serve(options, reloader))

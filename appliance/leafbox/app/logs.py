@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 from leafbox.app.configuration.server_options import LoggingOptions
+from leafbox.clients.context import TRACE
 
-TRACE = 5
 LEVEL_NAMES = {
     TRACE: "TRC",
     logging.DEBUG: "DBG",
@@ -57,7 +57,7 @@ class RotatingLog(logging.handlers.RotatingFileHandler):
         self._files_max = files_max
 
     def doRollover(self) -> None:
-        self.stream.close()
+        self.close()
         moment = datetime.datetime.now()
         stamp = f"{moment:%Y.%m.%d.%H.%M.%S}.{moment.microsecond * 1000:09d}"
         os.replace(self.baseFilename, f"{self.baseFilename}.{stamp}")
@@ -73,7 +73,7 @@ class RotatingLog(logging.handlers.RotatingFileHandler):
         """Write to the configured path again, wherever the old file went."""
         self.acquire()
         try:
-            self.stream.close()
+            self.close()
             self.stream = self._open()
         finally:
             self.release()

@@ -21,7 +21,7 @@ from leafbox.broker.identity import ServerIdentity
 from leafbox.clients.client import ClientConnection
 from leafbox.clients.context import ClientContext, ListenerFacts
 from leafbox.clients.listener import ClientListener, bind
-from leafbox.protocol.nkeys import KeyPair, KeyRole, encode_public
+from leafbox.protocol.nkeys import KeyPair, KeyRole
 from leafbox.security.authentication import Authenticator
 from leafbox.security.passwords import PasswordVerifier
 
@@ -152,7 +152,7 @@ class Server:
         interval_s = min(duration_s / max(len(clients), 1), 1.0)
         for client in clients:
             client.close("Server Shutdown")
-            await asyncio.sleep(interval_s * (0.5 + random.random() / 2))  # noqa: S311
+            await asyncio.sleep(interval_s * (0.5 + random.random() / 2))
 
     # -- stop ---------------------------------------------------------------------------------------------------------
 
@@ -181,7 +181,7 @@ class Server:
     def reopen_logs(self) -> None:
         """SIGUSR1."""
         logs.reopen()
-        self.logger.info('File log re-opened')
+        self.logger.info("File log re-opened")
 
 
 def _shown(host: str) -> str:

@@ -101,5 +101,3 @@ class Account(AccountPlane):
         if own == UNLIMITED:
             return server_limit
         return min(own, server_limit) if server_limit > 0 else own
-
-

@@ -53,19 +53,19 @@ class ClientConnection(NatsConnection):
     __slots__ = (
         "_is_announced",
         "_login_timer",
+        "_ping_sent_ns",
         "_ping_timer",
         "_pings_out",
-        "_ping_sent_ns",
         "connect",
         "context",
         "first_info_sent",
-        "ip",
         "identity",
+        "ip",
         "nonce",
         "peer_port",
         "rtt_ns",
-        "start_ns",
         "start_monotonic",
+        "start_ns",
         "stop_ns",
         "tls",
     )
@@ -126,7 +126,7 @@ class ClientConnection(NatsConnection):
             self._login_timer = self.engine.loop.call_later(self.context.auth_timeout_s, self._login_timed_out)
         else:
             self._enter_default()
-        self._schedule_ping(min(FIRST_PING_S, self._ping_interval_s()) * (1 + random.random() * 0.2))  # noqa: S311
+        self._schedule_ping(min(FIRST_PING_S, self._ping_interval_s()) * (1 + random.random() * 0.2))
 
     def __str__(self) -> str:
         return f"{self.ip}:{self.peer_port} - cid:{self.cid}"
@@ -363,9 +363,7 @@ class ClientConnection(NatsConnection):
     def on_slow_consumer(self) -> None:
         if isinstance(self.account, Account):
             self.account.slow_consumers += 1
-        self.context.logger.warning(
-            "%s - Slow Consumer Detected: MaxPending of %d Exceeded", self, self.max_pending
-        )
+        self.context.logger.warning("%s - Slow Consumer Detected: MaxPending of %d Exceeded", self, self.max_pending)
 
     def on_trace(self, line: bytes) -> None:
         self.context.trace(self, line)

@@ -15,6 +15,10 @@ from leafbox.protocol.client_info import Info
 from leafbox.security.authentication import Authenticator, ListenerRules
 
 
+# Log level of protocol lines, below DEBUG.
+TRACE = 5
+
+
 @dataclass(frozen=True, slots=True)
 class ListenerFacts:
     """What INFO says of the listener that a client came through."""
@@ -39,7 +43,7 @@ class ClientContext:
     facts: ListenerFacts
     logger: logging.Logger
     tasks: asyncio.TaskGroup
-    rules: ListenerRules = ListenerRules()
+    rules: ListenerRules = field(default_factory=ListenerRules)
     events: ConnectionEvents = field(default_factory=NoEvents)
     is_jetstream_enabled: Callable[[], bool] = lambda: False
     domain: Callable[[], str] = lambda: ""
@@ -78,6 +82,11 @@ class ClientContext:
         for name, value in changes.items():
             setattr(info, name, value)
         return info
+
+    def trace(self, client: object, line: bytes) -> None:
+        """Log an inbound control line; what follows CONNECT is left out, it holds credentials."""
+        shown = b"CONNECT" if line.startswith(b"CONNECT") else line
+        self.logger.log(TRACE, "%s - <<- [%s]", client, shown.decode("utf-8", "replace"))
 
     def with_facts(self, **changes: object) -> None:
         """Change what INFO says of the listener (client_advertise on reload)."""

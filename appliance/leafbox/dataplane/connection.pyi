@@ -27,7 +27,8 @@ class Engine:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None: ...
     def flush_all(self) -> None: ...
 
-class Connection(Receiver):
+# A buffered protocol in all but ancestry: event loops look at its methods only.
+class Connection(Receiver, asyncio.BufferedProtocol):
     engine: Engine
     transport: Any
     cid: int
