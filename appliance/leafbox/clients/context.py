@@ -14,7 +14,6 @@ from leafbox.clients.ports import ConnectionEvents, NoEvents
 from leafbox.protocol.client_info import Info
 from leafbox.security.authentication import Authenticator, ListenerRules
 
-
 # Log level of protocol lines, below DEBUG.
 TRACE = 5
 
