@@ -7,6 +7,7 @@ cdef enum:
     TOKENS_MAX = 4096
 
 cdef uint64_t hash_bytes(const char *data, Py_ssize_t length) noexcept nogil
+cdef bint has_empty_token(const char *subject, Py_ssize_t length) noexcept nogil
 cdef bint valid_subject(const char *subject, Py_ssize_t length) noexcept nogil
 cdef bint literal_subject(const char *subject, Py_ssize_t length) noexcept nogil
 cdef bint matches(const char *literal, Py_ssize_t literal_len,

@@ -38,6 +38,17 @@ cdef inline Py_ssize_t token_end(const char *subject, Py_ssize_t start, Py_ssize
     return length if dot == NULL else dot - subject
 
 
+cdef bint has_empty_token(const char *subject, Py_ssize_t length) noexcept nogil:
+    """True when two dots, or a dot and an end, have nothing between them. Such a subject can be published."""
+    cdef Py_ssize_t i
+    if length == 0 or subject[0] == c'.' or subject[length - 1] == c'.':
+        return True
+    for i in range(1, length):
+        if subject[i] == c'.' and subject[i - 1] == c'.':
+            return True
+    return False
+
+
 cdef bint valid_subject(const char *subject, Py_ssize_t length) noexcept nogil:
     """True for a subject one may subscribe to: no empty token, no white space, `>` only as the last token."""
     cdef Py_ssize_t start = 0, end, i, tokens = 0
@@ -74,18 +85,21 @@ cdef bint literal_subject(const char *subject, Py_ssize_t length) noexcept nogil
 
 cdef bint matches(const char *literal, Py_ssize_t literal_len,
                   const char *pattern, Py_ssize_t pattern_len) noexcept nogil:
-    """True when a published subject matches a subscription's pattern; the first argument is never interpreted."""
+    """True when a published subject matches a subscription's pattern; the first argument is never interpreted.
+
+    A subject with an empty token reaches nobody, not even `>` (as the index and nats-server have it).
+    """
     cdef Py_ssize_t a = 0, b = 0, a_end, b_end
+    if has_empty_token(literal, literal_len):
+        return False
     while True:
         b_end = token_end(pattern, b, pattern_len)
         if b_end - b == 1 and pattern[b] == c'>' and b_end == pattern_len:
-            return a < literal_len
+            return True
         a_end = token_end(literal, a, literal_len)
         if not (b_end - b == 1 and pattern[b] == c'*'):
             if a_end - a != b_end - b or memcmp(literal + a, pattern + b, a_end - a) != 0:
                 return False
-        elif a_end == a:
-            return False
         if a_end == literal_len or b_end == pattern_len:
             return a_end == literal_len and b_end == pattern_len
         a = a_end + 1

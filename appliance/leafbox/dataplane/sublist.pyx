@@ -22,7 +22,7 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy
 
-from leafbox.dataplane.subjects cimport TOKENS_MAX, hash_bytes, literal_subject
+from leafbox.dataplane.subjects cimport TOKENS_MAX, has_empty_token, hash_bytes, literal_subject
 
 # Start small (an idle account costs a few KiB), end where the cache no longer fits a Pi's L2 anyway.
 CACHE_CAPACITY_MAX = 16384
@@ -391,14 +391,10 @@ cdef class Sublist:
         return result.plain_count > 0 or result.group_count > 0
 
     cdef MatchResult match_uncached(self, const char *subject, Py_ssize_t length):
-        cdef Py_ssize_t i
         cdef MatchResult result
         # A published subject with an empty token reaches nobody, wildcards included (nats-server behaviour).
-        if length == 0 or subject[0] == c'.' or subject[length - 1] == c'.':
+        if has_empty_token(subject, length):
             return EMPTY
-        for i in range(1, length):
-            if subject[i] == c'.' and subject[i - 1] == c'.':
-                return EMPTY
         result = MatchResult.__new__(MatchResult)
         result.queue_names = ()
         collect(result, self.root, subject, 0, length)
