@@ -94,15 +94,29 @@ def raises_again(handler: ast.ExceptHandler) -> bool:
 def banned_in_cython(path: str, text: str) -> dict[str, int]:
     """The same for a .pyx, line by line."""
     found: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    lines = text.splitlines()
+    for number, line in enumerate(lines, start=1):
         code = line.partition("#")[0]
         for banned in BANNED_CALLS:
             before = r"(?<![\w.])" if banned == "print" or "." in banned else r"(?<!\w)"
             if re.search(rf"{before}{re.escape(banned)}\(", code):
                 found.setdefault(f"{path} calls {banned}", number)
-        if re.match(r"\s*except(\s+\(?.*\b(Base)?Exception\b.*)?\s*:", code):
+        is_broad_handler = re.match(r"\s*except(\s+\(?.*\b(Base)?Exception\b.*)?\s*:", code)
+        if is_broad_handler and last_of_block(lines, number - 1) != "raise":
             found.setdefault(f"{path} {BROAD_EXCEPT}", number)
     return found
+
+
+def last_of_block(lines: list[str], head: int) -> str:
+    """The last line of the block that the line at index `head` opens, without its indentation and comment."""
+    indent = len(lines[head]) - len(lines[head].lstrip())
+    last = lines[head]
+    for line in lines[head + 1 :]:
+        if line.strip() and len(line) - len(line.lstrip()) <= indent:
+            break
+        if line.strip():
+            last = line
+    return last.partition("#")[0].strip()
 
 
 def all_banned() -> dict[str, int]:
@@ -150,8 +164,9 @@ def test_a_banned_call_is_found(text: str, expected: str) -> None:
 
 def test_tidying_up_and_raising_again_is_no_broad_catch() -> None:
     text = "try:\n    pass\nexcept BaseException:\n    close()\n    raise\n"
-    assert banned_in_python("p", text) == {}
-    assert banned_in_python("p", text + "else:\n    pass\n") == {}
+    for sample in (text, text + "else:\n    pass\n"):
+        assert banned_in_python("p", sample) == banned_in_cython("p", sample) == {}
+    assert banned_in_cython("p", text.replace("raise", "return")) == {"p except Exception": 3}
     assert banned_in_python("p", text.replace("raise", "raise OSError")) == {"p except Exception": 3}
 
 

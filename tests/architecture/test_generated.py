@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.source import ROOT
-from tests.support.capabilities import load_capabilities
+from tests.support.capabilities import STATES, load_capabilities
 from tests.support.licences import current_page
 
 pytestmark = pytest.mark.capability("AP11")
@@ -44,7 +44,7 @@ def has_definition(file: Path, path: list[str]) -> bool:
 
 def listed_rows(page: str) -> dict[str, str]:
     """Row id -> text, as a capability page has them."""
-    rows = re.findall(r"^\| ([A-Z]{1,2}\d{2}) \| (.*) \| (?:proven|failing|not yet) \|", page, re.MULTILINE)
+    rows = re.findall(rf"^\| ([A-Z]{{1,2}}\d{{2}}) \| (.*) \| (?:{'|'.join(STATES)}) \|", page, re.MULTILINE)
     return {row: text.replace("\\|", "|") for row, text in rows}
 
 

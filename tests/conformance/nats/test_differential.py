@@ -21,7 +21,7 @@ _TABLE = [
 ]
 
 
-@pytest.mark.capability("C08")
+@pytest.mark.oracle
 @pytest.mark.parametrize("script", _TABLE)
 def test_script_is_sound(script: Script, stage: Stage) -> None:
     """The real server answers a script alike, whole, again and byte by byte; only marked ones end in silence."""
@@ -33,7 +33,7 @@ def test_script_is_sound(script: Script, stage: Stage) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.capability("C09")
+@pytest.mark.oracle
 @pytest.mark.parametrize("config", CONFIGS)
 def test_scripts_are_sound_however_cut(config: str, stage: Stage) -> None:
     """Nor does the real server care where a script is cut in two, so a cut that changes our answer is our defect."""
@@ -45,7 +45,7 @@ def test_scripts_are_sound_however_cut(config: str, stage: Stage) -> None:
     assert not differences, "\n".join([f"{len(differences)} plays differ", *differences[:10]])
 
 
-@pytest.mark.capability("C08", "C09")
+@pytest.mark.oracle
 def test_table_is_as_large_as_promised() -> None:
     """At least 150 scripts with names of their own, cut at every byte."""
     assert len(_BY_NAME) == len(SCRIPTS) >= 150
