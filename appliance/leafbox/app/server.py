@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from leafbox.app import logs
 from leafbox.app.configuration.options import Options
+from leafbox.app.monitoring import ServerFeatures, server_facts
 from leafbox.app.ports_file import RunFiles
 from leafbox.broker.broker import Broker
 from leafbox.broker.config import ConnectionType
@@ -21,8 +22,14 @@ from leafbox.broker.identity import ServerIdentity
 from leafbox.clients.client import ClientConnection
 from leafbox.clients.context import ClientContext, ListenerFacts
 from leafbox.clients.listener import ClientListener, bind
+from leafbox.clients.websocket_listener import WebsocketListener
+from leafbox.clients.websocket_upgrade import UpgradeHandler, UpgradeKind
+from leafbox.monitoring.documents import MonitoringDocuments
+from leafbox.monitoring.endpoints import Endpoints
+from leafbox.monitoring.http import MonitoringListener
+from leafbox.monitoring.varz import ServerFacts
 from leafbox.protocol.nkeys import KeyPair, KeyRole
-from leafbox.security.authentication import Authenticator
+from leafbox.security.authentication import Authenticator, ListenerRules
 from leafbox.security.passwords import PasswordVerifier
 
 # How often blocked writers are checked against the write deadline.
@@ -51,7 +58,12 @@ class Server:
         self.run_files = RunFiles(options.server.pid_file, options.server.ports_file_directory)
         self.is_lame_duck = False
         self.stopped = asyncio.Event()
-        self._listeners: list[ClientListener] = []
+        self.authenticator = Authenticator(options.security, self.passwords)
+        self._listeners: dict[str, ClientListener] = {}
+        self._monitoring: MonitoringListener | None = None
+        self.upgrade_handlers: dict[UpgradeKind, UpgradeHandler] = {}
+        self.features = ServerFeatures(ServerFacts(), self._is_accepting)
+        self.monitoring = MonitoringDocuments(self.broker, self.features)
         self._sweeper: asyncio.Task[None] | None = None
         self.contexts: list[ClientContext] = []
         self.on_stop: list[Callable[[], None]] = []
@@ -68,7 +80,10 @@ class Server:
         if self.options.config_file:
             self.logger.info("Using configuration file: %s (%s)", self.options.config_file, self.options.config_digest)
         self.run_files.write_pid()
+        await self._start_monitoring()
+        await self._start_websocket()
         await self._start_clients()
+        self._show_facts()
         self._sweeper = self._tasks.create_task(self._sweep_blocked(), name="write deadline sweeper")
         self.run_files.write_ports(self.addresses())
         self.logger.info("Server is ready")
@@ -87,29 +102,100 @@ class Server:
             is_tls_available=tls is not None and options.is_clear_text_allowed,
             connect_urls=(options.advertise,) if options.advertise else (),
         )
-        context = ClientContext(
-            broker=self.broker,
-            authenticator=Authenticator(self.options.security, self.passwords),
-            facts=facts,
-            logger=logging.getLogger("leafbox.clients"),
-            tasks=self._tasks,
-            auth_timeout_s=self.options.security.auth_timeout_s,
-            is_tracing=self.options.logging.is_trace,
-        )
-        self.contexts.append(context)
-        listener = ClientListener(context, listening, tls, self._tasks, context.logger)
-        self._listeners.append(listener)
-        await listener.start()
+        context = self._context(facts, ListenerRules())
+        await self._listen("client", ClientListener(context, listening, tls, self._tasks, context.logger))
         self.logger.info("Listening for client connections on %s:%d", _shown(options.host), port)
         if tls is not None:
             self.logger.info("TLS required for client connections")
 
+    async def _start_websocket(self) -> None:
+        options = self.options.websocket
+        if options.port == 0:
+            return
+        listening = bind(options.host, options.port)
+        tls = None
+        facts = ListenerFacts(
+            host=options.host,
+            port=int(listening.getsockname()[1]),
+            kind=ConnectionType.WEBSOCKET,
+            is_tls_required=tls is not None,
+            is_tls_available=tls is not None,
+            connect_urls=(options.advertise,) if options.advertise else (),
+            ping_interval_s=options.ping_interval_s,
+        )
+        rules = ListenerRules(
+            maps_certificates=options.tls is not None and options.tls.is_peer_mapped_to_user,
+            no_auth_user=options.no_auth_user,
+            single=options.authorization,
+        )
+        context = self._context(facts, rules, options.authorization.timeout_s if options.authorization else 0.0)
+        listener = WebsocketListener(
+            context, listening, tls, self._tasks, context.logger, options, self.upgrade_handlers
+        )
+        await self._listen("websocket", listener)
+        scheme = "ws" if tls is None else "wss"
+        self.logger.info("Listening for websocket clients on %s://%s:%d", scheme, _shown(options.host), facts.port)
+        if tls is None:
+            self.logger.warning("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!")
+
+    async def _start_monitoring(self) -> None:
+        options = self.options.monitoring
+        port = options.http_port or options.https_port
+        if port == 0:
+            return
+        host = options.host or self.options.clients.host
+        endpoints = Endpoints(self.monitoring, options.base_path)
+        self._monitoring = MonitoringListener(bind(host, port), endpoints.answer)
+        await self._monitoring.start()
+        self.logger.info("Starting http monitor on %s:%d", _shown(host), self._monitoring.port)
+
+    def _context(self, facts: ListenerFacts, rules: ListenerRules, auth_timeout_s: float = 0.0) -> ClientContext:
+        """What the clients of one listener share."""
+        context = ClientContext(
+            broker=self.broker,
+            authenticator=self.authenticator,
+            facts=facts,
+            rules=rules,
+            logger=logging.getLogger("leafbox.clients"),
+            tasks=self._tasks,
+            auth_timeout_s=auth_timeout_s or self.options.security.auth_timeout_s,
+            is_tracing=self.options.logging.is_trace,
+        )
+        self.contexts.append(context)
+        return context
+
+    async def _listen(self, name: str, listener: ClientListener) -> None:
+        self._listeners[name] = listener
+        await listener.start()
+
+    def _is_accepting(self) -> bool:
+        return "client" in self._listeners and not self.is_lame_duck and not self.stopped.is_set()
+
+    def _show_facts(self) -> None:
+        """Tell monitoring the configuration in force."""
+        self.features.facts = server_facts(
+            self.options,
+            {name: listener.port for name, listener in self._listeners.items()},
+            is_auth_required=self.authenticator.shows_auth_required(ListenerRules()),
+            config_load_ns=time.time_ns(),
+        )
+
     def addresses(self) -> dict[str, list[str]]:
         """Bound addresses by kind, as the ports file lists them."""
-        host = self.options.clients.host
-        shown = "127.0.0.1" if host in ("0.0.0.0", "") else host
-        scheme = "tls" if self.options.clients.tls else "nats"
-        return {"nats": [f"{scheme}://{shown}:{listener.port}" for listener in self._listeners]}
+        schemes = {
+            "client": ("nats", "tls" if self.options.clients.tls else "nats", self.options.clients.host),
+            "websocket": ("websocket", "wss" if self.options.websocket.tls else "ws", self.options.websocket.host),
+        }
+        found: dict[str, list[str]] = {}
+        for name, listener in self._listeners.items():
+            kind, scheme, host = schemes[name]
+            found[kind] = [f"{scheme}://{_reachable(host)}:{listener.port}"]
+        if self._monitoring is not None:
+            monitoring = self.options.monitoring
+            scheme = "http" if monitoring.http_port else "https"
+            host = _reachable(monitoring.host or self.options.clients.host)
+            found["monitoring"] = [f"{scheme}://{host}:{self._monitoring.port}"]
+        return found
 
     # -- while running ------------------------------------------------------------------------------------------------
 
@@ -136,7 +222,7 @@ class Server:
             return
         self.is_lame_duck = True
         self.logger.info("Entering lame duck mode, stop accepting new clients")
-        for listener in self._listeners:
+        for listener in self._listeners.values():
             listener.stop()
         clients = self.clients()
         if clients:
@@ -161,8 +247,10 @@ class Server:
         if self.stopped.is_set():
             return
         self.logger.info("Initiating Shutdown...")
-        for listener in self._listeners:
+        for listener in self._listeners.values():
             listener.stop()
+        if self._monitoring is not None:
+            self._monitoring.stop()
         for client in self.clients():
             client.close("Server Shutdown")
         if self._sweeper is not None:
@@ -186,3 +274,8 @@ class Server:
 
 def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+def _reachable(host: str) -> str:
+    """An address that tools on this machine can connect to."""
+    return "127.0.0.1" if host in ("0.0.0.0", "") else _shown(host)

@@ -13,6 +13,17 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
+class SubscriptionSnapshot:
+    """One subscription of a connection; `queue` empty: plain, `max_msgs` 0: no limit."""
+
+    subject: bytes
+    queue: bytes
+    sid: bytes
+    msgs: int
+    max_msgs: int
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionSnapshot:
     """What monitoring shows of one connection; times are wall-clock ns, `stop_ns` 0 while it lives."""
 
@@ -34,7 +45,8 @@ class ConnectionSnapshot:
     in_bytes: int
     out_bytes: int
     stalls: int
-    subscriptions: tuple[bytes, ...]
+    subscription_count: int
+    subscriptions: tuple[SubscriptionSnapshot, ...] = ()
     name: str = ""
     lang: str = ""
     version: str = ""
@@ -50,7 +62,14 @@ class Registered(Protocol):
 
     cid: int
 
-    def snapshot(self) -> ConnectionSnapshot: ...
+    def snapshot(self, *, subscriptions_max: int = 0) -> ConnectionSnapshot:
+        """The connection now, with at most so many of its subscriptions."""
+        ...
+
+
+CLOSED_SUBSCRIPTIONS_MAX = 32
+"""Subscriptions remembered of a closed connection. nats-server keeps all; 10,000 connections times many subscriptions
+would be most of a small box's memory."""
 
 
 class Registry:
@@ -75,7 +94,7 @@ class Registry:
     def remove(self, connection: Registered) -> None:
         """Forget a live connection and remember its last snapshot; unknown ones are ignored."""
         if self._live.pop(connection.cid, None) is not None:
-            self._closed.append(connection.snapshot())
+            self._closed.append(connection.snapshot(subscriptions_max=CLOSED_SUBSCRIPTIONS_MAX))
 
     def get(self, cid: int) -> Registered | None:
         """The live connection with this id."""

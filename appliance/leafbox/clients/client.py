@@ -12,10 +12,11 @@ import random
 import time
 from asyncio import TimerHandle
 from collections.abc import Awaitable
+from itertools import islice
 
 from leafbox.broker.account import Account
 from leafbox.broker.permission_tables import permission_tables
-from leafbox.broker.registry import ConnectionSnapshot
+from leafbox.broker.registry import ConnectionSnapshot, SubscriptionSnapshot
 from leafbox.clients.context import ClientContext
 from leafbox.dataplane.nats_connection import NatsConnection
 from leafbox.dataplane.routing import Subscription
@@ -147,7 +148,16 @@ class ClientConnection(NatsConnection):
         self.verbose = bool(connect.verbose) if connect.verbose is not None else self.verbose
         self.pedantic = bool(connect.pedantic) if connect.pedantic is not None else self.pedantic
         self.no_responders = bool(connect.no_responders)
-        credentials = Credentials(
+        decision = self.context.authenticator.authenticate(self.credentials(connect), self.facts())
+        if isinstance(decision, Identity | Refusal):
+            self._decided(decision)
+        else:
+            self.suspend()
+            self.context.tasks.create_task(self._decide_later(decision), name=f"login cid:{self.cid}")
+
+    def credentials(self, connect: Connect) -> Credentials:
+        """What the peer says of itself."""
+        return Credentials(
             user=connect.user or "",
             password=connect.password or "",
             token=connect.auth_token or "",
@@ -155,12 +165,6 @@ class ClientConnection(NatsConnection):
             signature=connect.sig or "",
             jwt=connect.jwt or "",
         )
-        decision = self.context.authenticator.authenticate(credentials, self.facts())
-        if isinstance(decision, Identity | Refusal):
-            self._decided(decision)
-        else:
-            self.suspend()
-            self.context.tasks.create_task(self._decide_later(decision), name=f"login cid:{self.cid}")
 
     def facts(self) -> ConnectionFacts:
         """What a decision about this connection may rest on."""
@@ -420,8 +424,8 @@ class ClientConnection(NatsConnection):
 
     # -- for monitoring -----------------------------------------------------------------------------------------------
 
-    def snapshot(self) -> ConnectionSnapshot:
-        """An immutable picture of this connection."""
+    def snapshot(self, *, subscriptions_max: int = 0) -> ConnectionSnapshot:
+        """An immutable picture of this connection, with at most so many of its subscriptions."""
         now_ns = time.time_ns()
         idle_ns = time.monotonic_ns() - self.last_activity_ns if self.last_activity_ns else 0
         connect = self.connect or Connect()
@@ -445,7 +449,11 @@ class ClientConnection(NatsConnection):
             in_bytes=self.in_bytes,
             out_bytes=self.out_bytes,
             stalls=self.stalls,
-            subscriptions=tuple(subscription.subject for subscription in self.subscriptions.values()),
+            subscription_count=len(self.subscriptions),
+            subscriptions=tuple(
+                SubscriptionSnapshot(s.subject, s.queue or b"", s.sid, s.delivered, s.max_deliver)
+                for s in islice(self.subscriptions.values(), subscriptions_max)
+            ),
             name=connect.name or "",
             lang=connect.lang or "",
             version=connect.version or "",

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
+from typing import cast
 
 from leafbox.clients.client import ClientConnection
 from leafbox.clients.context import ClientContext
@@ -18,6 +20,8 @@ from leafbox.security.tls_accept import HandshakeFailed, TlsFacts, TlsPolicy, ac
 BACKLOG = 1024
 # Sockets in their TLS handshake at once; further ones wait in the backlog. Bounds memory and CPU before login.
 HANDSHAKES_MAX = 256
+
+TlsReady = Callable[[TlsFacts | None], asyncio.BaseProtocol]
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -67,9 +71,25 @@ class ClientListener:
         """Begin to accept."""
         if self.tls is None:
             loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(lambda: ClientConnection(self._context), sock=self._socket)
+            self._server = await loop.create_server(self.make_protocol, sock=self._socket)
         else:
             self._acceptor = self._tasks.create_task(self._accept_all(), name="client listener")
+
+    def make_protocol(self) -> asyncio.BaseProtocol:
+        """The protocol of one accepted socket that speaks no TLS."""
+        # Compiled classes have the methods of asyncio.BufferedProtocol, not its type.
+        return cast(asyncio.BaseProtocol, ClientConnection(self._context))
+
+    def hello_and_protocol(self, ip: str, port: int) -> tuple[bytes, TlsReady]:
+        """What is sent in clear text before the TLS handshake, and what takes over once the facts of it are known."""
+        client = ClientConnection(self._context, ip, port)
+        client.first_info_sent = True
+
+        def take_over(facts: TlsFacts | None) -> asyncio.BaseProtocol:
+            client.tls = facts
+            return cast(asyncio.BaseProtocol, client)
+
+        return client.hello(), take_over
 
     def stop(self) -> None:
         """Accept no more; live connections stay."""
@@ -100,18 +120,11 @@ class ClientListener:
 
     async def _shake_hands(self, accepted: socket.socket, ip: str, port: int) -> None:
         assert self.tls is not None
-        client = ClientConnection(self._context, ip, port)
-        client.first_info_sent = True
-
-        def take_over(facts: TlsFacts | None) -> ClientConnection:
-            client.tls = facts
-            return client
-
+        hello, take_over = self.hello_and_protocol(ip, port)
         try:
-            await accept(asyncio.get_running_loop(), accepted, self.tls, client.hello(), take_over)
-        except HandshakeFailed as failure:
-            self._logger.error("%s:%d - cid:%d - %s", ip, port, client.cid, failure)
-        except OSError as error:
-            self._logger.error("%s:%d - cid:%d - TLS handshake error: %s", ip, port, client.cid, error)
+            await accept(asyncio.get_running_loop(), accepted, self.tls, hello, take_over)
+        except (HandshakeFailed, OSError) as failure:
+            text = str(failure) if isinstance(failure, HandshakeFailed) else f"TLS handshake error: {failure}"
+            self._logger.error("%s:%d - %s", ip, port, text)
         finally:
             self._handshakes.release()

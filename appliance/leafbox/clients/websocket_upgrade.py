@@ -2,8 +2,8 @@
 
 `UpgradeRules` decides on one request and is pure; `UpgradeProtocol` reads the request from a transport and hands the
 transport to the connection that a handler makes. Not here: listening, TLS, frames, the protocols inside.
-Source: RFC 6455 section 4.2, RFC 7692 section 5, nats-server 2.15.1 (core-protocol section 9). Different on purpose: a
-refused connection is closed, `/leafnode` without leaf links is 404 (nats-server upgrades and then drops it).
+Source: RFC 6455 section 4.2, RFC 7692 section 5, nats-server 2.15.1 (core-protocol section 9). Different on purpose:
+`/leafnode` without leaf links is 404 (nats-server upgrades and then drops it).
 """
 
 from __future__ import annotations
@@ -30,11 +30,10 @@ from leafbox.dataplane.websocket_framing import (
 )
 from leafbox.protocol.errors import ProtocolViolation
 from leafbox.protocol.http_head import (
-    HeadReader,
     RequestHead,
+    RequestReader,
     error_response,
     http_date,
-    parse_request,
     response_head,
 )
 from leafbox.security.tls_accept import TlsFacts, peer_facts
@@ -237,10 +236,10 @@ def _valid_ip(text: str) -> str:
 
 
 class UpgradeProtocol(asyncio.Protocol):
-    """Reads one upgrade request within `timeout_s`, answers it, and gives the transport to the connection.
+    """Reads requests until one is a good upgrade, answers it, and gives the transport to the connection.
 
-    A client must wait for the answer before it sends frames: bytes behind the request end the connection, as in
-    nats-server, for whoever sends them may be smuggling them past a proxy.
+    Each request has `timeout_s`. A client must wait for the answer before it sends frames: bytes behind the request end
+    the connection, as in nats-server, for whoever sends them may be smuggling them past a proxy.
     """
 
     def __init__(
@@ -255,7 +254,7 @@ class UpgradeProtocol(asyncio.Protocol):
         self._rules = rules
         self._handlers = handlers
         self._timeout_s = timeout_s
-        self._reader = HeadReader()
+        self._reader = RequestReader()
         self._transport: asyncio.Transport | None = None
         self._peer = Peer()
         self._deadline: asyncio.TimerHandle | None = None
@@ -266,34 +265,41 @@ class UpgradeProtocol(asyncio.Protocol):
         address = transport.get_extra_info("peername")
         if isinstance(address, tuple):
             self._peer = Peer(str(address[0]), int(address[1]), peer_facts(transport))
-        if self._timeout_s > 0:
-            self._deadline = self._loop.call_later(self._timeout_s, self._give_up)
+        self._wait_request()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._stop_waiting()
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
+        self._reader.receive_data(data)
+        while self._transport is not None and not self._transport.is_closing():
+            try:
+                request = self._reader.next_request()
+            except ProtocolViolation as violation:
+                self._end(error_response(violation.text_for_peer))
+                return
+            if request is None:
+                return
+            self._answer(request)
+
+    def _answer(self, request: RequestHead) -> None:
         assert self._transport is not None
         try:
-            head = self._reader.feed(data)
-            if head is None:
-                return
-            request = parse_request(head)
-        except ProtocolViolation as violation:
-            self._end(error_response(violation.text_for_peer))
-            return
-        try:
             upgrade, answer = self._rules.accept(request, self._peer)
-            if self._reader.rest:
-                self._log("client sent data before handshake is complete")
-                self._end(b"")
-                return
         except UpgradeRefused as refusal:
             self._log(str(refusal))
-            self._end(_refusal(refusal.status, has_body=request.method != "HEAD"))
+            self._transport.write(_refusal(refusal.status, has_body=request.method != "HEAD"))
+            if request.keeps_alive:
+                self._wait_request()
+            else:
+                self._end(b"")
             return
-        self._hand_over(upgrade, answer)
+        if self._reader.has_unread:
+            self._log("client sent data before handshake is complete")
+            self._end(b"")
+        else:
+            self._hand_over(upgrade, answer)
 
     def _hand_over(self, upgrade: Upgrade, answer: bytes) -> None:
         transport = self._transport
@@ -306,6 +312,11 @@ class UpgradeProtocol(asyncio.Protocol):
         # Compiled classes have the methods of asyncio.BufferedProtocol, not its type.
         transport.set_protocol(cast(asyncio.BaseProtocol, connection))
         connection.connection_made(transport)
+
+    def _wait_request(self) -> None:
+        self._stop_waiting()
+        if self._timeout_s > 0:
+            self._deadline = self._loop.call_later(self._timeout_s, self._give_up)
 
     def _give_up(self) -> None:
         self._log("timeout waiting for the upgrade request")
@@ -328,7 +339,7 @@ class UpgradeProtocol(asyncio.Protocol):
 
 
 def _refusal(status: int, *, has_body: bool) -> bytes:
-    """The answer to a request that is HTTP, but no upgrade we accept; fields as nats-server's, then we close."""
+    """The answer to a request that is HTTP, but no upgrade we accept; fields as nats-server's."""
     text = {400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed"}[status] + "\n"
     fields = [
         ("Content-Type", "text/plain; charset=utf-8"),
@@ -336,6 +347,5 @@ def _refusal(status: int, *, has_body: bool) -> bytes:
         ("X-Content-Type-Options", "nosniff"),
         ("Date", http_date()),
         ("Content-Length", str(len(text))),
-        ("Connection", "close"),
     ]
     return response_head(status, fields) + (text.encode() if has_body else b"")

@@ -21,6 +21,9 @@ HEAD_BYTES_MAX = 64 * 1024
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/(1\.[01])")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
+BODY_BYTES_MAX = 64 * 1024
+"""Largest body accepted. Bodies mean nothing to our listeners; they are read and dropped."""
+
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
@@ -132,6 +135,54 @@ class HeadReader:
         self.rest = bytes(self._gathered[end + 4 :])
         self._gathered.clear()
         return head
+
+
+class RequestReader:
+    """The requests of one connection, in order: heads parsed, bodies dropped. Bytes in, requests out."""
+
+    def __init__(self) -> None:
+        self._head = HeadReader()
+        self._unread = b""
+        self._body_left = 0
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes came behind the last request."""
+        return bool(self._unread)
+
+    def receive_data(self, data: bytes) -> None:
+        """Take what arrived; `next_request` looks at it."""
+        self._unread += data
+
+    def next_request(self) -> RequestHead | None:
+        """The next whole request, None until more arrives. Raises `ProtocolViolation`: answer it and close."""
+        dropped = min(self._body_left, len(self._unread))
+        self._body_left -= dropped
+        data, self._unread = self._unread[dropped:], b""
+        if not data:
+            return None
+        head = self._head.feed(data)
+        if head is None:
+            return None
+        self._unread, self._head.rest = self._head.rest, b""
+        request = parse_request(head)
+        self._body_left = body_bytes(request)
+        return request
+
+
+def body_bytes(request: RequestHead) -> int:
+    """How many bytes follow the head. Raises `ProtocolViolation` for a length we cannot know, or a large one."""
+    if request.values("transfer-encoding"):
+        raise ProtocolViolation("501 Not Implemented: Unsupported transfer encoding")
+    lengths = set(request.values("content-length"))
+    if not lengths:
+        return 0
+    length = lengths.pop()
+    if lengths or not (length.isascii() and length.isdigit() and len(length) < 19):
+        raise ProtocolViolation("400 Bad Request")
+    if int(length) > BODY_BYTES_MAX:
+        raise ProtocolViolation("413 Request Entity Too Large")
+    return int(length)
 
 
 def parse_request(head: bytes) -> RequestHead:

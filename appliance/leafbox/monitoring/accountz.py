@@ -1,0 +1,159 @@
+"""`/accountz` and `/accstatz`: what accounts there are, what they share, and their traffic (monitoring 2.7, 2.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from leafbox.broker.config import AccountOptions, ServiceImport, SubjectMapping
+from leafbox.monitoring.query import BadQuery
+from leafbox.monitoring.snapshots import AccountSnapshot
+from leafbox.monitoring.subsz import sublist_document
+from leafbox.monitoring.wire_format import Document, time_text, without_empty
+
+
+def accountz_document(
+    server_id: str,
+    now_ns: int,
+    accounts: Sequence[AccountSnapshot],
+    wanted: str,
+    detail: Document | None,
+) -> Document:
+    """All names, or with `wanted` the `detail` of that account. Raises `BadQuery` when there is no such account."""
+    system = next((account.name for account in accounts if account.is_system), "")
+    document: Document = {"server_id": server_id, "now": time_text(now_ns), "system_account": system}
+    without_empty(document, "system_account")
+    if not wanted:
+        return document | {"accounts": [account.name for account in accounts]}
+    if detail is None:
+        raise BadQuery(f"Account {wanted} does not exist")
+    return document | {"account_detail": detail}
+
+
+def account_detail(
+    account: AccountSnapshot, options: AccountOptions, updated_ns: int, system_account: str, *, has_jetstream: bool
+) -> Document:
+    """One account with its exports, imports and mappings as configured, the implicit imports included."""
+    imports = [_stream_import(item.subject, item.account, item.to, item.prefix) for item in options.stream_imports]
+    imports += [_service_import(item) for item in options.service_imports]
+    imports += [_service_import(item) for item in implicit_imports(account.name, system_account, has_jetstream)]
+    document: Document = {
+        "account_name": account.name,
+        "update_time": time_text(updated_ns),
+        "is_system": account.is_system,
+        "expired": False,
+        "complete": True,
+        "jetstream_enabled": has_jetstream,
+        "leafnode_connections": account.leaf_connections,
+        "client_connections": account.client_connections,
+        "subscriptions": account.sublist.subscriptions,
+        "mappings": {mapping.source: _destinations(mapping) for mapping in options.mappings},
+        "exports": _exports(options),
+        "imports": imports,
+        "name_tag": account.name,
+        "sublist_stats": sublist_document(account.sublist),
+    }
+    return without_empty(document, "is_system", "mappings", "exports", "imports")
+
+
+def implicit_imports(account: str, system_account: str, has_jetstream: bool) -> list[ServiceImport]:
+    """What every account imports from the system account without being told to."""
+    if not system_account:
+        return []
+    own = f"$SYS.REQ.ACCOUNT.{account}"
+    imports = [
+        ServiceImport(system_account, f"{own}.CONNZ", "$SYS.REQ.ACCOUNT.PING.CONNZ"),
+        ServiceImport(system_account, f"{own}.CONNZ", "$SYS.REQ.SERVER.PING.CONNZ"),
+        ServiceImport(system_account, f"{own}.STATZ", "$SYS.REQ.ACCOUNT.PING.STATZ"),
+        ServiceImport(system_account, f"$SYS.REQ.USER.{account}.INFO", "$SYS.REQ.USER.INFO", is_shared=True),
+    ]
+    if has_jetstream:
+        imports.append(ServiceImport(system_account, "$JS.API.>", "$JS.API.>", is_shared=True))
+    return imports
+
+
+def _service_import(item: ServiceImport) -> Document:
+    local = item.to or item.subject
+    return {
+        "subject": item.subject,
+        "account": item.account,
+        "to": local,
+        "local_subject": local,
+        "type": "service",
+        "invalid": False,
+        "share": item.is_shared,
+        "tracking": False,
+    }
+
+
+def _stream_import(subject: str, account: str, to: str, prefix: str) -> Document:
+    local = to or (f"{prefix}.{subject}" if prefix else subject)
+    return {
+        "subject": subject,
+        "account": account,
+        "local_subject": local,
+        "type": "stream",
+        "invalid": False,
+        "share": False,
+        "tracking": False,
+    }
+
+
+def _exports(options: AccountOptions) -> list[Document]:
+    found: list[Document] = []
+    for service in options.service_exports:
+        document: Document = {
+            "subject": service.subject,
+            "type": "service",
+            "response_type": service.response_type.value.capitalize(),
+            "token_req": bool(service.accounts),
+            "approved_accounts": list(service.accounts),
+        }
+        found.append(without_empty(document, "token_req", "approved_accounts"))
+    for stream in options.stream_exports:
+        document = {
+            "subject": stream.subject,
+            "type": "stream",
+            "token_req": bool(stream.accounts),
+            "approved_accounts": list(stream.accounts),
+        }
+        found.append(without_empty(document, "token_req", "approved_accounts"))
+    return found
+
+
+def _destinations(mapping: SubjectMapping) -> list[Document]:
+    return [
+        without_empty({"subject": item.subject, "weight": item.weight_percent, "cluster": item.cluster}, "cluster")
+        for item in mapping.destinations
+    ]
+
+
+def accstatz_document(
+    server_id: str, now_ns: int, accounts: Sequence[AccountSnapshot], *, includes_unused: bool
+) -> Document:
+    """Traffic by account; those without a connection only with `includes_unused`."""
+    shown = [account for account in accounts if includes_unused or account.total_connections]
+    return {
+        "server_id": server_id,
+        "now": time_text(now_ns),
+        "account_statz": [statz_document(account) for account in shown],
+    }
+
+
+def statz_document(account: AccountSnapshot) -> Document:
+    """One account's traffic; `sent` is what we sent to its connections."""
+    return {
+        "acc": account.name,
+        "name": account.name,
+        "conns": account.client_connections,
+        "leafnodes": account.leaf_connections,
+        "total_conns": account.total_connections,
+        "num_subscriptions": account.sublist.subscriptions,
+        "sent": _traffic(account.out_msgs, account.out_bytes),
+        "received": _traffic(account.in_msgs, account.in_bytes),
+        "slow_consumers": account.slow_consumers,
+    }
+
+
+def _traffic(msgs: int, size_bytes: int) -> Document:
+    nothing = {"msgs": 0, "bytes": 0}
+    return {"msgs": msgs, "bytes": size_bytes, "gateways": nothing, "routes": nothing, "leafs": nothing}
