@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from cryptography import x509
+if TYPE_CHECKING:
+    from cryptography import x509
 
 SHORT_NAMES = {
     "2.5.4.3": "CN",
@@ -87,6 +89,9 @@ class CertificateNames:
 
 def read_names(certificate: bytes) -> CertificateNames:
     """The names of a DER certificate. Raises `InvalidName` if it cannot be read (OpenSSL is more lenient than we)."""
+    # Imported late: it costs 40 ms that a server without verify_and_map need not spend at start.
+    from cryptography import x509
+
     try:
         parsed = x509.load_der_x509_certificate(certificate)
         return CertificateNames(_alternatives(parsed), _distinguished_name(parsed.subject))
@@ -112,6 +117,8 @@ def parse_name(text: str) -> DistinguishedName:
 
 
 def _alternatives(certificate: x509.Certificate) -> tuple[str, ...]:
+    from cryptography import x509
+
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
