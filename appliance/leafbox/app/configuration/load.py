@@ -50,12 +50,17 @@ class ReadSettings:
     """Problems that only matter at start."""
 
 
-def read_settings(path: str, environment: Mapping[str, str], read: Reader = read_from_disk) -> ReadSettings:
-    """Parse and read a file, as `-t` does. Raises `ConfigError` if anything is wrong with it."""
+def read_settings(
+    path: str, environment: Mapping[str, str], read: Reader = read_from_disk, known: Mapping[str, object] | None = None
+) -> ReadSettings:
+    """Parse and read a file, as `-t` does. Raises `ConfigError` if anything is wrong with it.
+
+    `known` are settings from the command line; the file is read on top of them.
+    """
     tree = parse_file(path, read, environment)
     problems = Problems()
     reading = Reading(problems, read, environment)
-    settings: Settings = {}
+    settings: Settings = dict(known or {})
     if not tree:
         problems.warnings.append(ConfigError(f"{path}: config has no values or is empty"))
     try:

@@ -181,8 +181,11 @@ def _check_cluster(options: Options) -> None:
         raise ConfigError("pool_size cannot be negative if pinned accounts are specified")
     for index, name in enumerate(accounts):
         if name in accounts[:index]:
+            # The system account always has a connection of its own and is listed with the others.
+            system = options.broker.system_account
+            listed = accounts if system in accounts or not system else (*accounts, system)
             raise ConfigError(
-                f"found duplicate account name {quoted(name)} in pinned accounts list {quoted_list(accounts)}"
+                f"found duplicate account name {quoted(name)} in pinned accounts list {quoted_list(listed)}"
             )
 
 

@@ -1,0 +1,185 @@
+"""What a configuration asks for that this server does not do: named, never silently ignored.
+
+The table is data: a feature that gets built removes its row. `REFUSED` rows stop a start, because ignoring them would
+open the server, lose data or leave a site without a link; `WARNED` rows are only told.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from leafbox.app.configuration.options import Options
+from leafbox.protocol.errors import ConfigError
+from leafbox.security.config import TlsOptions
+
+
+class Severity(enum.Enum):
+    """Whether the server starts without the feature."""
+
+    WARNED = "warned"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class UnsupportedFeature:
+    """A feature that may be configured but is not there."""
+
+    keys: str
+    """The configuration keys that ask for it."""
+    text: str
+    """What to tell the user, with the way out."""
+    severity: Severity
+    is_configured: Callable[[Options], bool]
+
+
+def _tls_blocks(options: Options) -> list[TlsOptions]:
+    blocks = [options.clients.tls, options.websocket.tls, options.mqtt.tls, options.leaf.tls]
+    blocks += [remote.tls for remote in options.leaf.remotes]
+    return [block for block in blocks if block is not None]
+
+
+_WARNED, _REFUSED = Severity.WARNED, Severity.REFUSED
+
+UNSUPPORTED_FEATURES: tuple[UnsupportedFeature, ...] = (
+    UnsupportedFeature(
+        "gateway",
+        "gateways are not supported: connect this server to the hub's cluster as a leaf node (leafnodes.remotes)",
+        _REFUSED,
+        lambda options: options.gateway.is_configured,
+    ),
+    UnsupportedFeature(
+        "cluster.routes, -routes",
+        "clustering is not supported: routes are not connected; replicated data belongs to the hub (leafnodes.remotes)",
+        _WARNED,
+        lambda options: bool(options.cluster.routes),
+    ),
+    UnsupportedFeature(
+        "cluster.listen, -cluster",
+        "clustering is not supported: no route listener is opened; only the cluster's name is used",
+        _WARNED,
+        lambda options: options.cluster.is_configured and not options.cluster.routes,
+    ),
+    UnsupportedFeature(
+        "prof_port, -profile",
+        "the profiling port is not supported",
+        _WARNED,
+        lambda options: bool(options.server.profiling_port or options.server.profiling_block_rate),
+    ),
+    UnsupportedFeature(
+        "jetstream.tpm",
+        "keys from a TPM are not supported: the store would be unreadable or unencrypted",
+        _REFUSED,
+        lambda options: options.jetstream.tpm is not None,
+    ),
+    UnsupportedFeature(
+        "jetstream.key",
+        "encryption at rest is not supported: the store would be unencrypted; encrypt the partition instead",
+        _REFUSED,
+        lambda options: bool(options.jetstream.encryption_key),
+    ),
+    UnsupportedFeature(
+        "operator, trusted_keys, resolver",
+        "operator (JWT) mode is not supported: define accounts and users in the file",
+        _REFUSED,
+        lambda options: options.security.operator.is_enabled or options.security.operator.resolver is not None,
+    ),
+    UnsupportedFeature(
+        "authorization.auth_callout",
+        "auth callout is not supported: define users in the file",
+        _REFUSED,
+        lambda options: options.security.auth_callout is not None,
+    ),
+    UnsupportedFeature(
+        "proxies, proxy_required",
+        "trusted proxies are not supported: a user that requires one could never log in",
+        _REFUSED,
+        lambda options: bool(
+            options.security.trusted_proxies
+            or options.security.is_proxy_required
+            or options.leaf.is_proxy_required
+            or any(user.is_proxy_required for user in options.security.users)
+            or any(user.is_proxy_required for user in options.leaf.users)
+        ),
+    ),
+    UnsupportedFeature(
+        "proxy_protocol",
+        "the PROXY protocol is not supported: clients behind such a proxy could not connect",
+        _REFUSED,
+        lambda options: options.clients.is_proxy_protocol_expected,
+    ),
+    UnsupportedFeature(
+        "tls.ocsp_peer",
+        "OCSP checks of peers are not supported: revoked certificates would be accepted",
+        _REFUSED,
+        lambda options: any(block.ocsp_peer and block.ocsp_peer.is_enabled for block in _tls_blocks(options)),
+    ),
+    UnsupportedFeature(
+        "ocsp",
+        "OCSP stapling is not supported: clients must ask the responder themselves",
+        _WARNED,
+        lambda options: options.security.ocsp is not None,
+    ),
+    UnsupportedFeature(
+        "leafnodes.remotes.proxy",
+        "HTTP proxies towards a hub are not supported: the link could not be made",
+        _REFUSED,
+        lambda options: any(remote.proxy is not None for remote in options.leaf.remotes),
+    ),
+    UnsupportedFeature(
+        "websocket",
+        "the WebSocket listener is not supported",
+        _REFUSED,
+        lambda options: options.websocket.port != 0,
+    ),
+    UnsupportedFeature("mqtt", "the MQTT listener is not supported", _REFUSED, lambda options: options.mqtt.port != 0),
+    UnsupportedFeature(
+        "leafnodes.listen", "the leaf node listener is not supported", _REFUSED, lambda options: options.leaf.port != 0
+    ),
+    UnsupportedFeature(
+        "leafnodes.remotes", "leaf node links are not supported", _REFUSED, lambda options: bool(options.leaf.remotes)
+    ),
+    UnsupportedFeature(
+        "jetstream", "JetStream is not supported", _REFUSED, lambda options: options.jetstream.is_enabled
+    ),
+    UnsupportedFeature(
+        "http, https",
+        "the monitoring listener is not supported",
+        _WARNED,
+        lambda options: bool(options.monitoring.http_port or options.monitoring.https_port),
+    ),
+    UnsupportedFeature(
+        "syslog, remote_syslog",
+        "logging to a system log is not supported: log to standard error or a file",
+        _WARNED,
+        lambda options: options.logging.is_syslog or bool(options.logging.remote_syslog),
+    ),
+    UnsupportedFeature(
+        "accounts.msg_trace",
+        "message tracing by account is not supported",
+        _WARNED,
+        lambda options: any(account.message_trace is not None for account in options.broker.accounts),
+    ),
+)
+
+KNOWN_FEATURE_FLAGS = frozenset(("js_ack_fc_v2", "js_api_reply_v2", "js_raft_delete_range", "js_snapshot_sources"))
+"""Names nats-server 2.15.1 knows; others are reported as unsupported."""
+
+
+def unsupported_features(
+    options: Options, table: tuple[UnsupportedFeature, ...] = UNSUPPORTED_FEATURES
+) -> tuple[UnsupportedFeature, ...]:
+    """The rows of the table that these options ask for."""
+    return tuple(feature for feature in table if feature.is_configured(options))
+
+
+def check_supported(options: Options, table: tuple[UnsupportedFeature, ...] = UNSUPPORTED_FEATURES) -> tuple[str, ...]:
+    """What to warn about. Raises `ConfigError` naming every refused feature at once."""
+    found = unsupported_features(options, table)
+    refused = [feature for feature in found if feature.severity is Severity.REFUSED]
+    if refused:
+        raise ConfigError("\n".join(f"{feature.keys}: {feature.text}" for feature in refused))
+    flags = sorted(options.server.feature_flags.keys() - KNOWN_FEATURE_FLAGS)
+    unknown = [f"feature_flags: {name} is not supported" for name in flags]
+    return (*(f"{feature.keys}: {feature.text}" for feature in found), *unknown)
