@@ -71,7 +71,7 @@ class ClientListener:
         """Begin to accept."""
         if self.tls is None:
             loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(self.make_protocol, sock=self._socket)
+            self._server = await loop.create_server(self.make_protocol, sock=self._socket, backlog=BACKLOG)
         else:
             self._acceptor = self._tasks.create_task(self._accept_all(), name="client listener")
 
