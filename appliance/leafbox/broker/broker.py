@@ -10,6 +10,8 @@ import asyncio
 from leafbox.broker.account import Account
 from leafbox.broker.config import GLOBAL_ACCOUNT, AccountOptions, BrokerOptions
 from leafbox.broker.identity import ServerIdentity
+from leafbox.broker.imports import ImportLinks
+from leafbox.broker.mappings import AccountMappings
 from leafbox.broker.registry import Registry
 from leafbox.dataplane.connection import Engine
 
@@ -25,6 +27,7 @@ class Broker:
         self.accounts: dict[str, Account] = {}
         self.global_account = self._make(AccountOptions(name=GLOBAL_ACCOUNT))
         self.system_account: Account | None = None
+        self.imports = ImportLinks(self.accounts)
         self.apply(options)
 
     def account(self, name: str) -> Account | None:
@@ -43,8 +46,11 @@ class Broker:
         for name, account_options in wanted.items():
             account = self.accounts.get(name) or self._make(account_options)
             account.limits = account_options.limits
+            mappings = AccountMappings(account_options.mappings, self.identity.cluster)
+            account.mappings = mappings if mappings else None
             account.is_system = name == options.system_account and not options.is_system_account_disabled
         self.system_account = None if options.is_system_account_disabled else self.accounts.get(options.system_account)
+        self.imports.apply(options.accounts)
         return removed
 
     def _make(self, options: AccountOptions) -> Account:

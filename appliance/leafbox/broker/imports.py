@@ -1,0 +1,287 @@
+"""Stream and service imports: the only ways between accounts (config spec section 5).
+
+Stream import: a local subscription that overlaps the import gets a *shadow* in the exporter's subject index; the data
+plane delivers through it with the local subject. So importing costs nothing per message but one subject mapping.
+
+Service import: a subscription in the importing account republishes the request in the exporter's account, with a reply
+subject of our own (`_R_....`), and maps the answer back. Pending answers are bounded in number and time.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from leafbox.broker.account import Account
+from leafbox.broker.config import (
+    AccountOptions,
+    ServiceExport,
+    ServiceImport,
+    ServiceResponseType,
+    StreamExport,
+    StreamImport,
+)
+from leafbox.broker.request_info import share_request_info
+from leafbox.broker.transform import SubjectTransform, tokenize_wildcards
+from leafbox.dataplane.routing import CallbackReceiver, Receiver, Subscription
+from leafbox.dataplane.subjects import is_subset, subject_matches, subjects_collide
+from leafbox.protocol.errors import ConfigError
+
+# Answers waited for per exporting account; the oldest gives way. Each costs about 400 bytes.
+PENDING_RESPONSES_MAX = 65_536
+# How long an answer may take when the export names no threshold (nats-server: 2 minutes).
+RESPONSE_THRESHOLD_S = 120.0
+RESPONSE_PREFIX = b"_R_."
+
+SubjectMap = Callable[[bytes], bytes | None]
+
+
+@dataclass(slots=True)
+class _PendingResponse:
+    """Where the answers to one forwarded request go."""
+
+    account: Account
+    reply: bytes
+    kind: ServiceResponseType
+    deadline: float
+
+
+class ResponseMap:
+    """Reply subjects that stand for requests forwarded into one exporting account."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._pending: dict[bytes, _PendingResponse] = {}
+        self._prefix = RESPONSE_PREFIX + secrets.token_hex(3).encode() + b"."
+        self._subscription: Subscription | None = None
+
+    def open(self, account: Account, reply: bytes, kind: ServiceResponseType, threshold_s: float) -> bytes:
+        """A fresh reply subject whose answers go to `reply` in `account`."""
+        if self._subscription is None:
+            self._subscription = self._account.subscribe(self._prefix + b">", self._answer)
+        self._drop_late()
+        subject = self._prefix + secrets.token_urlsafe(11).encode()
+        deadline = time.monotonic() + (threshold_s or RESPONSE_THRESHOLD_S)
+        self._pending[subject] = _PendingResponse(account, reply, kind, deadline)
+        return subject
+
+    def cancel(self, subject: bytes) -> None:
+        """Nobody took the request."""
+        self._pending.pop(subject, None)
+
+    def _drop_late(self) -> None:
+        now = time.monotonic()
+        while self._pending:
+            subject = next(iter(self._pending))
+            if self._pending[subject].deadline > now and len(self._pending) < PENDING_RESPONSES_MAX:
+                break
+            del self._pending[subject]
+
+    def _answer(self, subject: bytes, reply: bytes, header: bytes, payload: bytes, origin: Receiver | None) -> bool:
+        pending = self._pending.get(subject)
+        if pending is None or pending.deadline < time.monotonic():
+            self._pending.pop(subject, None)
+            return False
+        is_last = pending.kind is ServiceResponseType.SINGLETON or (
+            pending.kind is ServiceResponseType.CHUNKED and not payload
+        )
+        if is_last:
+            del self._pending[subject]
+        return pending.account.publish(pending.reply, payload, reply, header, origin) > 0
+
+
+class StreamImportLink:
+    """One stream import of one account: keeps shadows of the local subscriptions that overlap it."""
+
+    def __init__(self, importer: Account, exporter: Account, options: StreamImport) -> None:
+        self._exporter = exporter
+        self._remote = options.subject.encode()
+        self._to_local = import_transform(self._remote, _local_subject(options).encode())
+        self._to_remote = self._to_local.reverse()
+        self._local = self._to_remote.source
+        self._is_same = self._local == self._remote
+        self._shadows: dict[Subscription, Subscription] = {}
+        self._importer = importer
+
+    def interest_added(self, subscription: Subscription) -> None:
+        if not subjects_collide(subscription.subject, self._local):
+            return
+        subject = self._remote
+        if is_subset(subscription.subject, self._local):
+            subject = self._to_remote.apply(subscription.subject)
+        shadow = Subscription(self._exporter, subscription.receiver, subject, subscription.queue, subscription.sid)
+        shadow.primary = subscription.primary or subscription
+        shadow.filters_deliveries = subscription.filters_deliveries
+        shadow.local_subject = self._mapping_for(subscription)
+        self._shadows[subscription] = shadow
+        self._exporter.add(shadow)
+
+    def interest_removed(self, subscription: Subscription) -> None:
+        shadow = self._shadows.pop(subscription, None)
+        if shadow is not None:
+            self._exporter.remove(shadow)
+
+    def _mapping_for(self, subscription: Subscription) -> SubjectMap | None:
+        """From the exporter's subject to the one the subscriber sees; through further imports if there are any."""
+        outer = subscription.local_subject
+        if self._is_same and outer is None and is_subset(self._remote, subscription.subject):
+            return None
+        to_local, pattern = self._to_local, subscription.subject
+
+        def to_subscriber(subject: bytes) -> bytes | None:
+            local = to_local.match(subject)
+            if local is None or not subject_matches(local, pattern):
+                return None
+            return outer(local) if outer is not None else local
+
+        return to_subscriber
+
+    def withdraw(self) -> None:
+        """The import is gone."""
+        for subscription in list(self._shadows):
+            self.interest_removed(subscription)
+
+
+class ServiceImportLink:
+    """One service import of one account."""
+
+    def __init__(
+        self,
+        importer: Account,
+        exporter: Account,
+        options: ServiceImport,
+        export: ServiceExport,
+        responses: ResponseMap,
+    ) -> None:
+        self._importer = importer
+        self._exporter = exporter
+        self._responses = responses
+        self._export = export
+        self._is_shared = options.is_shared
+        local = (options.to or options.subject).encode()
+        self._to_remote = import_transform(local, options.subject.encode())
+        self._subscription = Subscription(importer, CallbackReceiver(self._forward), local)
+        importer.add(self._subscription)
+
+    def _forward(self, subject: bytes, reply: bytes, header: bytes, payload: bytes, origin: Receiver | None) -> bool:
+        remote = self._to_remote.match(subject)
+        if remote is None:
+            return False
+        if self._is_shared or self._exporter.is_system:
+            header = share_request_info(header, self._importer, origin)
+        if not reply:
+            return self._exporter.publish(remote, payload, b"", header, origin) > 0
+        answer_to = self._responses.open(
+            self._importer, reply, self._export.response_type, self._export.response_threshold_s
+        )
+        if self._exporter.publish(remote, payload, answer_to, header, origin) > 0:
+            return True
+        self._responses.cancel(answer_to)
+        return False
+
+    def withdraw(self) -> None:
+        """The import is gone."""
+        self._importer.remove(self._subscription)
+
+
+class ImportLinks:
+    """All imports of all accounts; `apply` replaces them as a whole."""
+
+    def __init__(self, accounts: Mapping[str, Account]) -> None:
+        self._accounts = accounts
+        self._links: list[tuple[Account, StreamImportLink | ServiceImportLink]] = []
+        self._responses: dict[str, ResponseMap] = {}
+
+    def apply(self, options: Iterable[AccountOptions]) -> None:
+        """Bring the imports in line with the configuration; raises `ConfigError` and changes nothing when invalid."""
+        by_name = {account.name: account for account in options}
+        check_imports(by_name)
+        for importer, link in self._links:
+            if isinstance(link, StreamImportLink):
+                importer.watchers.remove(link)
+            link.withdraw()
+        self._links.clear()
+        for account in by_name.values():
+            for stream in account.stream_imports:
+                self._link_stream(self._accounts[account.name], self._accounts[stream.account], stream)
+            for service in account.service_imports:
+                export = find_export(by_name[service.account].service_exports, service.subject, account.name)
+                assert isinstance(export, ServiceExport)
+                self._link_service(self._accounts[account.name], self._accounts[service.account], service, export)
+
+    def _link_stream(self, importer: Account, exporter: Account, options: StreamImport) -> None:
+        link = StreamImportLink(importer, exporter, options)
+        self._links.append((importer, link))
+        importer.watchers.append(link)
+        for subscription in importer.subscriptions():
+            link.interest_added(subscription)
+
+    def _link_service(
+        self, importer: Account, exporter: Account, options: ServiceImport, export: ServiceExport
+    ) -> None:
+        responses = self._responses.get(exporter.name)
+        if responses is None:
+            responses = self._responses[exporter.name] = ResponseMap(exporter)
+        self._links.append((importer, ServiceImportLink(importer, exporter, options, export, responses)))
+
+
+def import_transform(source: bytes, destination: bytes) -> SubjectTransform:
+    """From one side's subjects to the other's; plain wildcards in `destination` stand for those of `source`, in order.
+
+    Raises `InvalidTransform` when the two cannot be mapped onto each other.
+    """
+    return SubjectTransform.compile(source, tokenize_wildcards(destination), strict=True)
+
+
+def find_export(
+    exports: Iterable[StreamExport | ServiceExport], subject: str, importer: str
+) -> StreamExport | ServiceExport | None:
+    """The export that lets `importer` import `subject`, or None."""
+    for export in exports:
+        if not is_subset(subject.encode(), export.subject.encode()):
+            continue
+        position = export.account_token_position
+        if position:
+            tokens = subject.split(".")
+            if len(tokens) >= position and tokens[position - 1] == importer:
+                return export
+        elif not export.accounts or importer in export.accounts:
+            return export
+    return None
+
+
+def check_imports(accounts: Mapping[str, AccountOptions]) -> None:
+    """Refuse imports of what is not exported, and service imports that lead back to where they came from."""
+    for account in accounts.values():
+        for stream in account.stream_imports:
+            exporter = accounts.get(stream.account)
+            if exporter is None or find_export(exporter.stream_exports, stream.subject, account.name) is None:
+                raise ConfigError(f'Error adding stream import "{stream.subject}": stream import not authorized')
+        for service in account.service_imports:
+            exporter = accounts.get(service.account)
+            if exporter is None or find_export(exporter.service_exports, service.subject, account.name) is None:
+                raise ConfigError(f'Error adding service import "{service.subject}": service import not authorized')
+            _check_cycle(accounts, account.name, service)
+
+
+def _check_cycle(accounts: Mapping[str, AccountOptions], start: str, first: ServiceImport) -> None:
+    seen = {(start, first.to or first.subject)}
+    pending = [first]
+    while pending:
+        current = pending.pop()
+        for onward in accounts[current.account].service_imports:
+            local = onward.to or onward.subject
+            if not subjects_collide(local.encode(), current.subject.encode()):
+                continue
+            if (current.account, local) in seen or onward.account == start:
+                raise ConfigError(f'Error adding service import "{first.subject}": import forms a cycle')
+            seen.add((current.account, local))
+            pending.append(onward)
+
+
+def _local_subject(options: StreamImport) -> str:
+    if options.to:
+        return options.to
+    return f"{options.prefix.rstrip('.')}.{options.subject}" if options.prefix else options.subject
