@@ -21,7 +21,9 @@ from leafbox.protocol.errors import LeafboxError
 Reloader = Callable[[], Options]
 
 
-async def serve(options: Options, reloader: Reloader | None = None) -> None:
+async def serve(
+    options: Options, reloader: Reloader | None = None, on_ready: Callable[[Server], None] | None = None
+) -> None:
     """Run one server until it is told to stop. Raises OSError or ConfigError when it cannot start."""
     loop = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as tasks:
@@ -45,6 +47,8 @@ async def serve(options: Options, reloader: Reloader | None = None) -> None:
         if reloader is not None:
             loop.add_signal_handler(signal.SIGHUP, server.reload_from, reloader)
         await server.start()
+        if on_ready is not None:
+            on_ready(server)
         await server.stopped.wait()
 
 
@@ -56,11 +60,13 @@ def _log_exception(loop: asyncio.AbstractEventLoop, context: dict[str, object]) 
     )
 
 
-def run_process(options: Options, reloader: Reloader | None = None) -> int:
+def run_process(
+    options: Options, reloader: Reloader | None = None, on_ready: Callable[[Server], None] | None = None
+) -> int:
     """Run the server in this process and return its exit code. Start-up failures are logged as nats-server does."""
     logs.configure(options.logging)
     try:
-        uvloop.run(serve(options, reloader))
+        uvloop.run(serve(options, reloader, on_ready))
     except BaseExceptionGroup as group:
         expected, other = group.split((OSError, LeafboxError))
         if expected is None or other is not None:

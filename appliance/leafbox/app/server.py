@@ -19,6 +19,7 @@ from leafbox.app.ports_file import RunFiles
 from leafbox.broker.broker import Broker
 from leafbox.broker.config import ConnectionType
 from leafbox.broker.identity import ServerIdentity
+from leafbox.broker.imports import check_imports
 from leafbox.clients.client import ClientConnection
 from leafbox.clients.context import ClientContext, ListenerFacts
 from leafbox.clients.listener import ClientListener, bind
@@ -28,6 +29,8 @@ from leafbox.monitoring.documents import MonitoringDocuments
 from leafbox.monitoring.endpoints import Endpoints
 from leafbox.monitoring.http import MonitoringListener
 from leafbox.monitoring.varz import ServerFacts
+from leafbox.clients.reevaluation import reevaluate
+from leafbox.protocol.errors import LeafboxError
 from leafbox.protocol.nkeys import KeyPair, KeyRole
 from leafbox.security.authentication import Authenticator, ListenerRules
 from leafbox.security.passwords import PasswordVerifier
@@ -56,6 +59,7 @@ class Server:
         self.passwords = PasswordVerifier(asyncio.get_running_loop())
         self.broker = Broker(asyncio.get_running_loop(), self.identity, options.broker)
         self.run_files = RunFiles(options.server.pid_file, options.server.ports_file_directory)
+        self.config_load_ns = self.identity.start_ns
         self.is_lame_duck = False
         self.stopped = asyncio.Event()
         self.authenticator = Authenticator(options.security, self.passwords)
@@ -240,6 +244,52 @@ class Server:
             client.close("Server Shutdown")
             await asyncio.sleep(interval_s * (0.5 + random.random() / 2))
 
+    # -- reload -------------------------------------------------------------------------------------------------------
+
+    def reload_from(self, reloader: Callable[[], Options]) -> None:
+        """SIGHUP: read the configuration again and apply it, or keep the old one and say why."""
+        try:
+            options = reloader()
+            self.reload(options)
+        except (LeafboxError, OSError) as error:
+            self.logger.error("Failed to reload server configuration: %s", error)
+
+    def reload(self, options: Options) -> None:
+        """Apply a new configuration as a whole; raises `ConfigError` and changes nothing when it cannot be."""
+        check_imports({account.name: account for account in options.broker.accounts})
+        authenticator = Authenticator(options.security, self.passwords)
+        self.authenticator = authenticator
+        old, self.options = self.options, options
+        logs.configure(options.logging)
+        removed = self.broker.apply(options.broker)
+        for context in self.contexts:
+            context.authenticator = authenticator
+            context.auth_timeout_s = options.security.auth_timeout_s
+            context.is_tracing = options.logging.is_trace
+        for account in removed:
+            for client in list(account.connections):
+                if isinstance(client, ClientConnection):
+                    client.close("Client Closed")
+        self._reload_clients(old)
+        self.config_load_ns = time.time_ns()
+        self.logger.info("Reloaded server configuration")
+
+    def _reload_clients(self, old: Options) -> None:
+        clients = self.clients()
+        for client in clients:
+            reevaluate(client)
+        most = self.options.broker.connections_max
+        for surplus in clients[max(most, 0) :]:
+            surplus.fail("maximum connections exceeded", "Maximum Connections Exceeded")
+        is_advertised_anew = old.clients.advertise != self.options.clients.advertise
+        if is_advertised_anew:
+            advertise = self.options.clients.advertise
+            self.contexts[0].with_facts(connect_urls=(advertise,) if advertise else ())
+        if is_advertised_anew or old.broker.payload_bytes_max != self.options.broker.payload_bytes_max:
+            for client in clients:
+                if not client.closed:
+                    client.send_info()
+
     # -- stop ---------------------------------------------------------------------------------------------------------
 
     async def stop(self) -> None:
@@ -261,10 +311,6 @@ class Server:
         await asyncio.sleep(0)
         self.logger.info("Server Exiting..")
         self.stopped.set()
-
-    def reload_from(self, reloader: Callable[[], Options]) -> None:
-        """SIGHUP."""
-        self.logger.info("Reloaded server configuration")
 
     def reopen_logs(self) -> None:
         """SIGUSR1."""

@@ -320,14 +320,15 @@ class ClientConnection(NatsConnection):
             if max_deliver > subscription.delivered:
                 subscription.max_deliver = max_deliver
             else:
-                self._withdraw(subscription)
+                self.withdraw(subscription)
         if self.verbose:
             self.send(b"+OK\r\n")
 
     def on_exhausted(self, subscription: Subscription) -> None:
-        self._withdraw(subscription)
+        self.withdraw(subscription)
 
-    def _withdraw(self, subscription: Subscription) -> None:
+    def withdraw(self, subscription: Subscription) -> None:
+        """End a subscription now."""
         self.subscriptions.pop(subscription.sid, None)
         account = subscription.account
         assert isinstance(account, Account)
@@ -335,7 +336,7 @@ class ClientConnection(NatsConnection):
 
     def _withdraw_subscriptions(self) -> None:
         for subscription in list(self.subscriptions.values()):
-            self._withdraw(subscription)
+            self.withdraw(subscription)
 
     # -- violations ---------------------------------------------------------------------------------------------------
 

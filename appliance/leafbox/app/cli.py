@@ -1,0 +1,141 @@
+"""`leafbox`: the appliance's command line. Thin: each command collects its arguments and calls the part that knows.
+
+Exit codes: 0 done, 1 refused or failed (the reason is on standard error), 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import nats.errors
+import typer
+
+import leafbox
+from leafbox.app.client_commands import print_messages, publish_once
+from leafbox.app.configuration.load import load_options, read_settings
+from leafbox.app.configuration.options import Options
+from leafbox.app.lifecycle import run_process
+from leafbox.app.server import Server
+from leafbox.protocol.errors import ConfigError
+
+app = typer.Typer(help="Leafbox, the edge appliance.", no_args_is_help=True, add_completion=True)
+config_app = typer.Typer(help="Look at a configuration file.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+DEFAULT_DATA = Path("data")
+
+WELCOME = """\
+Leafbox {version} is running; its data is in {data}.
+
+  NATS and JetStream   {address}   (this machine only: no login is configured)
+
+Publish a first reading, in another terminal:
+
+  {program} pub site.temperature 21.5
+
+Stop with Ctrl-C.
+"""
+
+
+def embedded_options(data: Path, host: str, port: int) -> Options:
+    """What runs without a configuration file: everything in `data`, reachable from this machine only."""
+    options = Options()
+    return replace(
+        options,
+        clients=replace(options.clients, host=host, port=port),
+        jetstream=replace(options.jetstream, is_enabled=True, store_directory=str(data / "jetstream")),
+    )
+
+
+@app.command()
+def run(
+    config: Annotated[Path | None, typer.Option(help="Configuration file in nats.conf grammar.")] = None,
+    data: Annotated[Path, typer.Option(help="Directory for everything that is kept.")] = DEFAULT_DATA,
+    host: Annotated[str, typer.Option(help="Address to listen on without a configuration file.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on without a configuration file.")] = 4222,
+) -> None:
+    """Run the whole appliance in this terminal; Ctrl-C stops it."""
+    data.mkdir(parents=True, exist_ok=True)
+    if config is not None:
+        raise typer.Exit(run_process(_load(config), lambda: _load(config)))
+
+    def welcome(server: Server) -> None:
+        address = server.addresses()["nats"][0]
+        typer.echo(WELCOME.format(version=leafbox.__version__, data=data, address=address, program=sys.argv[0]))
+
+    raise typer.Exit(run_process(embedded_options(data, host, port), on_ready=welcome))
+
+
+def _load(path: Path) -> Options:
+    try:
+        options, warnings = load_options(str(path), os.environ)
+    except ConfigError as error:
+        typer.echo(f"leafbox: {error}", err=True)
+        raise typer.Exit(1) from error
+    for warning in warnings:
+        typer.echo(f"leafbox: warning: {warning}", err=True)
+    return options
+
+
+@config_app.command("check")
+def config_check(path: Annotated[Path, typer.Argument(help="Configuration file to check.")]) -> None:
+    """Say whether a configuration file can be used, and if not, where and why."""
+    try:
+        checked = read_settings(str(path), os.environ)
+        load_options(str(path), os.environ)
+    except (ConfigError, OSError) as error:
+        typer.echo(f"leafbox: {error}", err=True)
+        raise typer.Exit(1) from error
+    for warning in checked.warnings:
+        typer.echo(f"leafbox: warning: {warning}", err=True)
+    typer.echo(f"{path} is valid ({checked.digest})")
+
+
+ServerOption = Annotated[str, typer.Option("--server", "-s", help="Address of the server.", envvar="NATS_URL")]
+
+
+@app.command()
+def pub(
+    subject: Annotated[str, typer.Argument(help="Subject to publish on.")],
+    payload: Annotated[str, typer.Argument(help="The message.")],
+    server: ServerOption = "nats://127.0.0.1:4222",
+) -> None:
+    """Publish one message and wait until the server has it."""
+    _client(lambda: publish_once(server, subject, payload.encode()))
+
+
+@app.command()
+def sub(
+    subject: Annotated[str, typer.Argument(help="Subject to listen on, wildcards allowed.")],
+    server: ServerOption = "nats://127.0.0.1:4222",
+    count: Annotated[int, typer.Option(help="End after so many messages; 0: never.")] = 0,
+) -> None:
+    """Print messages as they arrive."""
+    _client(lambda: print_messages(server, subject, count, typer.echo))
+
+
+def _client(action: Callable[[], Coroutine[object, object, None]]) -> None:
+    try:
+        asyncio.run(action())
+    except (OSError, nats.errors.Error) as error:
+        typer.echo(f"leafbox: {error or type(error).__name__}", err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        raise typer.Exit(0) from error
+
+
+@app.command()
+def version() -> None:
+    """Print the versions."""
+    typer.echo(f"leafbox {leafbox.__version__} (nats-server {leafbox.NATS_SERVER_VERSION} compatible)")
+
+
+def main() -> None:
+    """Entry point."""
+    app()

@@ -1,0 +1,35 @@
+"""`leafbox pub` and `leafbox sub`: the smallest NATS client, for a first try and for scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import nats
+from nats.aio.client import Client
+
+CONNECT_TIMEOUT_S = 5
+
+
+async def _connect(server: str) -> Client:
+    return await nats.connect(server, connect_timeout=CONNECT_TIMEOUT_S, allow_reconnect=False)
+
+
+async def publish_once(server: str, subject: str, payload: bytes) -> None:
+    """Publish and flush; raises OSError or nats errors when the server cannot be reached or refuses."""
+    client = await _connect(server)
+    await client.publish(subject, payload)
+    await client.flush()
+    await client.close()
+
+
+async def print_messages(server: str, subject: str, count: int, write: Callable[[str], object]) -> None:
+    """Write `subject payload` per message, `count` of them (0: without end)."""
+    client = await _connect(server)
+    subscription = await client.subscribe(subject, max_msgs=count)
+    written = 0
+    async for message in subscription.messages:
+        write(f"{message.subject} {message.data.decode('utf-8', 'replace')}")
+        written += 1
+        if written == count:
+            break
+    await client.close()

@@ -1,0 +1,57 @@
+"""After a reload: may each live client stay, and with what rights (config spec section 11, row SE20)."""
+
+from __future__ import annotations
+
+from leafbox.broker.account import Account
+from leafbox.broker.permission_tables import permission_tables
+from leafbox.clients.client import ClientConnection, error_line, quoted
+from leafbox.dataplane.routing import Subscription
+from leafbox.security.authentication import Identity, Refusal
+
+
+def reevaluate(client: ClientConnection) -> None:
+    """Apply the present configuration to a live client: close it, or adjust its permissions and limits."""
+    if client.closed or client.identity is None:
+        return
+    authenticator = client.context.authenticator
+    decision = authenticator.still_authorised(client.identity, client.facts())
+    if isinstance(decision, Refusal):
+        client.refuse(decision.reason)
+        return
+    account = client.context.broker.account(decision.account)
+    if account is not client.account:
+        # nats-server says nothing to a client whose account moved; it reconnects and lands in the new one.
+        client.close("Client Closed")
+        return
+    assert isinstance(account, Account)
+    apply_rights(client, decision, account)
+
+
+def apply_rights(client: ClientConnection, identity: Identity, account: Account) -> None:
+    """New permissions and limits for a client that stays; subscriptions that lost their right are withdrawn."""
+    options = client.context.broker.options
+    client.identity = identity
+    client.max_control_line = options.control_line_bytes_max
+    client.max_pending = options.pending_bytes_max
+    client.max_payload = account.payload_limit(options.payload_bytes_max)
+    permissions = permission_tables(identity.permissions)
+    if permissions is client.permissions:
+        return
+    client.permissions = permissions
+    if permissions is None or permissions.responses_max is None:
+        client.reply_permissions = None
+    elif client.reply_permissions is None:
+        client.reply_permissions = {}
+    for subscription in list(client.subscriptions.values()):
+        if permissions is not None and not permissions.allows_subscribe(subscription.subject, subscription.queue):
+            withdraw_with_error(client, subscription)
+        else:
+            subscription.filters_deliveries = permissions is not None and permissions.filters(subscription.subject)
+
+
+def withdraw_with_error(client: ClientConnection, subscription: Subscription) -> None:
+    """Tell a client which of its subscriptions it lost."""
+    client.withdraw(subscription)
+    queue = f" using queue {quoted(subscription.queue)}" if subscription.queue is not None else ""
+    text = f"Permissions Violation for Subscription to {quoted(subscription.subject)}{queue}"
+    client.send(error_line(f"{text} (sid {quoted(subscription.sid)})"))
