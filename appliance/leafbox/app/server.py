@@ -23,13 +23,13 @@ from leafbox.broker.imports import check_imports
 from leafbox.clients.client import ClientConnection
 from leafbox.clients.context import ClientContext, ListenerFacts
 from leafbox.clients.listener import ClientListener, bind
+from leafbox.clients.reevaluation import reevaluate
 from leafbox.clients.websocket_listener import WebsocketListener
 from leafbox.clients.websocket_upgrade import UpgradeHandler, UpgradeKind
 from leafbox.monitoring.documents import MonitoringDocuments
 from leafbox.monitoring.endpoints import Endpoints
 from leafbox.monitoring.http import MonitoringListener
 from leafbox.monitoring.varz import ServerFacts
-from leafbox.clients.reevaluation import reevaluate
 from leafbox.protocol.errors import LeafboxError
 from leafbox.protocol.nkeys import KeyPair, KeyRole
 from leafbox.security.authentication import Authenticator, ListenerRules
