@@ -172,6 +172,7 @@ cdef class Journal:
     # the same in two steps, for a body that is built in place; nothing may run between the two
     cdef char* begin_record(self, uint8_t kind, uint32_t owner, size_t body_size) except NULL
     cdef uint64_t end_record(self, bint is_urgent) noexcept
+    cdef void schedule_wake(self) noexcept
     cdef bint refuses_messages(self) noexcept
     cdef int raise_refusal(self) except -1
 

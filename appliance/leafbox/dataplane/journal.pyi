@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Callable
 from enum import IntEnum
+from typing import NamedTuple
 
 from _typeshed import ReadableBuffer
 
@@ -23,6 +24,23 @@ class JournalState(IntEnum):
     JOURNAL_READY = 1
     JOURNAL_FAILED = 2
     JOURNAL_FULL = 3
+
+class JournalStatus(NamedTuple):
+    state: JournalState
+    error_number: int
+    error_operation: str
+    is_space_low: bool
+    free_bytes: int
+    last_lsn: int
+    durable_lsn: int
+    staged_bytes: int
+    held_bytes: int
+    segment_count: int
+    segments_free: int
+    commit_count: int
+    record_count: int
+    written_bytes: int
+    failure_count: int
 
 class RecordVisitor: ...
 
@@ -67,7 +85,7 @@ class Journal:
     def release(self, lsn: int, kept_free: int = 2) -> int: ...
     def prepare_spare(self) -> bool: ...
     def close(self) -> bool: ...
-    def status(self) -> dict[str, object]: ...
+    def status(self) -> JournalStatus: ...
     @property
     def last_lsn(self) -> int: ...
     @property

@@ -16,9 +16,9 @@ touched again: what is not known durable is written once more into another segme
 acknowledgement.  Records are therefore kept in memory until a sync has succeeded, in `interval` mode too.
 """
 
-import errno
 import os
 import threading
+from typing import NamedTuple
 
 from libc.errno cimport errno as c_errno
 from libc.stdio cimport snprintf
@@ -118,6 +118,26 @@ cdef inline size_t record_total(const RecordHeader* record) noexcept nogil:
     return (RECORD_HEADER_SIZE + <size_t>record.body_size + 7) & ~<size_t>7
 
 
+class JournalStatus(NamedTuple):
+    """A journal at one moment."""
+
+    state: JournalState
+    error_number: int
+    error_operation: str
+    is_space_low: bool
+    free_bytes: int
+    last_lsn: int
+    durable_lsn: int
+    staged_bytes: int
+    held_bytes: int
+    segment_count: int
+    segments_free: int
+    commit_count: int
+    record_count: int
+    written_bytes: int
+    failure_count: int
+
+
 cdef class RecordVisitor:
     """Receives the records of a replay in LSN order; a subclass overrides `visit`."""
 
@@ -210,6 +230,8 @@ cdef class Journal:
         self.segments[index].previous_lsn = previous_lsn
         self.segments[index].last_lsn = last_lsn
         self.segments[index].size = self.segment_bytes
+        # Of another size (the option changed): deleted instead of recycled.
+        self.segments[index].is_broken = <uint64_t>os.fstat(fd).st_size != self.segment_bytes
 
     def _run(self):
         with nogil:
@@ -274,8 +296,15 @@ cdef class Journal:
         if is_urgent and self.loop is not None and not self.is_wake_scheduled:
             # Once per loop turn: what this turn still appends shares the commit.
             self.is_wake_scheduled = True
-            self.loop.call_soon(self._wake)
+            self.schedule_wake()
         return lsn
+
+    cdef void schedule_wake(self) noexcept:
+        try:
+            self.loop.call_soon(self._wake)
+        except RuntimeError:
+            # The loop is closed already: what is appended on the way out is committed all the same.
+            self._wake()
 
     cdef bint refuses_messages(self) noexcept:
         return self.state != JOURNAL_READY or self.is_space_low
@@ -316,7 +345,8 @@ cdef class Journal:
     def detach(self) -> None:
         """Stop reporting to the loop; appends wake the committer themselves again."""
         if self.loop is not None:
-            self.loop.remove_reader(self.event_fd)
+            if not self.loop.is_closed():
+                self.loop.remove_reader(self.event_fd)
             self.loop = None
             self._wake()
 
@@ -800,29 +830,15 @@ cdef class Journal:
         """Whether new messages are refused (failed, full, or free space below its reserve)."""
         return self.refuses_messages()
 
-    def status(self) -> dict[str, object]:
-        """State and counters as plain values; `leafbox.storage.health` gives them types."""
+    def status(self) -> JournalStatus:
+        """State and counters at this moment."""
         cdef int index, count = 0, free_count = 0
         pthread_mutex_lock(&self.lock)
         for index in range(self.segment_count):
             count += self.segments[index].fd >= 0
             free_count += self.segments[index].fd >= 0 and self.segments[index].epoch == 0
         pthread_mutex_unlock(&self.lock)
-        return {
-            "state": JournalState(self.state),
-            "error_number": self.error_number,
-            "error_operation": self.error_operation.decode() if self.error_number else "",
-            "is_space_low": self.is_space_low,
-            "free_bytes": self.free_bytes,
-            "last_lsn": self.newest_lsn,
-            "durable_lsn": self.synced_lsn,
-            "staged_bytes": self.staging_size,
-            "held_bytes": self.held_size,
-            "segment_count": count,
-            "segments_free": free_count,
-            "commit_count": self.commit_count,
-            "record_count": self.record_count,
-            "written_bytes": self.written_bytes,
-            "failure_count": self.failure_count,
-            "segments_created": self.segments_created,
-        }
+        return JournalStatus(
+            JournalState(self.state), self.error_number, self.error_operation.decode() if self.error_number else "",
+            self.is_space_low, self.free_bytes, self.newest_lsn, self.synced_lsn, self.staging_size, self.held_size,
+            count, free_count, self.commit_count, self.record_count, self.written_bytes, self.failure_count)

@@ -144,6 +144,11 @@ cdef class Block:
             self.cache.leave(self)
         free(self.slots)
 
+    @property
+    def first_sequence(self) -> int:
+        """The block's key."""
+        return self.first_seq
+
     cdef Slot* locate(self, uint64_t seq) noexcept:
         """The slot of a sequence number, live or not; NULL if the block has no such record."""
         cdef uint64_t delta
@@ -270,7 +275,10 @@ cdef class Block:
 
     cdef bytes encode_index(self, SubjectTable table):
         """This block's index value; a name is written once however many messages share it."""
-        cdef dict numbers = {}
+        # Subject number -> name number of this block: open addressing, twice as many entries as records.
+        cdef uint32_t[2 * BLOCK_RECORDS_MAX] keys
+        cdef uint16_t[2 * BLOCK_RECORDS_MAX] numbers
+        cdef uint32_t at
         cdef list names = []
         cdef IndexHeader header
         cdef bint is_dense = self.last_seq - self.first_seq + 1 == self.count
@@ -282,6 +290,7 @@ cdef class Block:
         cdef uint32_t* words
         cdef uint32_t index, subject
         cdef bytes name
+        memset(keys, 0xFF, sizeof(keys))
         words = <uint32_t*>(out + INDEX_HEADER_SIZE)
         for index in range(self.count):
             words[index] = self.slots[index].offset
@@ -296,12 +305,14 @@ cdef class Block:
             if subject == NO_SUBJECT:
                 name_numbers[index] = NAME_NONE
                 continue
-            known = numbers.get(subject)
-            if known is None:
-                known = len(names)
-                numbers[subject] = known
+            at = (subject * <uint32_t>2654435761) >> 20
+            while keys[at] != NO_SUBJECT and keys[at] != subject:
+                at = (at + 1) & (2 * BLOCK_RECORDS_MAX - 1)
+            if keys[at] == NO_SUBJECT:
+                keys[at] = subject
+                numbers[at] = <uint16_t>len(names)
                 names.append(table.name_bytes(subject))
-            name_numbers[index] = known
+            name_numbers[index] = numbers[at]
         memset(&header, 0, sizeof(header))
         header.magic = INDEX_MAGIC
         header.stream = self.stream

@@ -26,9 +26,13 @@ class StreamState(NamedTuple):
     deleted_count: int
     lost_messages: int
 
+STATE_BYTES: int
+
 CapturedBlock = tuple[Block, BlockBuffer | None, int, int, int, bytes]
 
 class RemovalObserver: ...
+
+DamageCallback = Callable[["StreamStore", int, bytes, str, list[int]], None]
 
 class StreamStore:
     name: bytes
@@ -45,6 +49,7 @@ class StreamStore:
     last_ts_ns: int
     applied_lsn: int
     lost_messages: int
+    restored_messages: int
     max_messages: int
     max_bytes: int
     max_messages_per_subject: int
@@ -55,7 +60,7 @@ class StreamStore:
         journal: Journal | None = None,
         cache: BlockCache | None = None,
         block_reader: Callable[[int, int], bytes | None] | None = None,
-        damage_callback: Callable[[StreamStore, int, bytes, str, list[int]], None] | None = None,
+        damage_callback: DamageCallback | None = None,
     ) -> None: ...
     def set_limits(
         self, *, max_messages: int = -1, max_bytes: int = -1, max_messages_per_subject: int = -1
@@ -106,7 +111,9 @@ class StreamStore:
     def restore_block(self, first_seq: int, index_value: ReadableBuffer) -> None: ...
     def rebuild_block(self, first_seq: int, block_value: ReadableBuffer) -> int: ...
     def restore_finished(self) -> None: ...
-    def set_first(self, first_seq: int) -> None: ...
+    def begin(self, first_seq: int, lsn: int) -> None: ...
+    def use_journal(self, journal: Journal) -> None: ...
+    def drop_all(self) -> None: ...
     def mark_lost(self, count: int) -> None: ...
 
 class Replay(RecordVisitor):

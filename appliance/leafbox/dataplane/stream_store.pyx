@@ -65,6 +65,9 @@ cdef packed struct StateValue:
     uint64_t block_count
 
 
+STATE_BYTES = sizeof(StateValue)
+
+
 class StoredMessage(NamedTuple):
     """A message as Python sees it; slow paths and tests."""
 
@@ -1137,11 +1140,11 @@ cdef class StreamStore:
             found.append(self.tail)
         return found
 
-    def squeeze(self, Block block) -> None:
+    def squeeze(self, Block block not None) -> None:
         """Leave removed messages out of a block; one block per call keeps the loop responsive."""
         cdef Block copy
         cdef Py_ssize_t index
-        if not self.need_data(block) or block.live == 0:
+        if block.cache is None or not self.need_data(block) or block.live == 0:
             return
         index = self.block_index(block.first_seq)
         if index < 0 or <Block>PyList_GET_ITEM(self.blocks, index) is not block:
@@ -1174,6 +1177,7 @@ cdef class StreamStore:
         self.max_messages_per_subject = state.max_messages_per_subject
         self.applied_lsn = state.applied_lsn
         self.lost_messages = state.lost_messages
+        self.restored_messages = state.messages
         return state.block_count
 
     def restore_block(self, uint64_t first_seq, const unsigned char[::1] index_value not None) -> None:
@@ -1249,11 +1253,22 @@ cdef class StreamStore:
             last = <Block>PyList_GET_ITEM(self.blocks, PyList_GET_SIZE(self.blocks) - 1)
             self.last_seq = max(self.last_seq, last.last_seq)
 
-    def set_first(self, uint64_t first_seq) -> None:
-        """Begin a virgin stream at `first_seq` (the first_seq option); the caller logs it with the creation."""
+    def begin(self, uint64_t first_seq, uint64_t lsn) -> None:
+        """Begin a virgin stream, at `first_seq` if that is given; `lsn` is the record that says so."""
+        self.applied_lsn = lsn
+        self.is_state_dirty = True
         if first_seq > 1 and self.last_seq == 0:
             self.first_seq = first_seq
             self.last_seq = first_seq - 1
+
+    def use_journal(self, Journal journal) -> None:
+        """Log changes there from now on."""
+        self.journal = journal
+
+    def drop_all(self) -> None:
+        """The stream is deleted: give its memory back."""
+        self.drop_everything()
+        self.dropped_keys = []
 
     def mark_lost(self, uint64_t count) -> None:
         """Count messages that recovery found gone."""

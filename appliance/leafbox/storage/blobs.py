@@ -1,0 +1,161 @@
+"""Blobs: the small key-value entries of every feature (definitions, consumer state, sessions, users, cursors).
+
+A put or delete is one log record; what changed since the last checkpoint is kept here, the rest is read from the
+database. Progress that moves with every message (consumer acks) is too frequent for whole bodies: its owner appends
+*deltas*, which live only in the log, and at each checkpoint hands over one whole body that supersedes them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+
+from leafbox.dataplane.journal import Journal, RecordKind
+from leafbox.protocol.errors import LimitExceeded
+from leafbox.storage.database import Database, blob_key, unseal
+
+KEY_BYTES_MAX = 400
+"""LMDB's key limit is 511 bytes; the rest is kept for prefixes."""
+_KEY_SIZE = struct.Struct("<H")
+
+BlobKey = tuple[int, bytes]
+Snapshot = Callable[[bytes], bytes | None]
+
+
+class BlobTable:
+    """All blobs; lives on the loop thread."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._journal: Journal | None = None
+        self._changed: dict[BlobKey, tuple[int, bytes | None]] = {}
+        self._writing: dict[BlobKey, tuple[int, bytes | None]] = {}
+        self._deltas: dict[BlobKey, bytearray] = {}
+        self._delta_keys: dict[BlobKey, int] = {}
+        self._snapshots: dict[int, Snapshot] = {}
+
+    def use_journal(self, journal: Journal) -> None:
+        """Log changes there from now on; before, only `replay` changes anything."""
+        self._journal = journal
+
+    # ------------------------------------------------------------------------------------------------------ requests
+
+    def put(self, kind: int, key: bytes, body: bytes) -> int:
+        """Store a blob whole; returns the LSN whose durability makes it safe. Deltas of the key are superseded."""
+        lsn = self._log(RecordKind.BLOB_PUT, kind, key, body)
+        self._changed[kind, key] = (lsn, body)
+        self._delta_keys.pop((kind, key), None)
+        return lsn
+
+    def delete(self, kind: int, key: bytes) -> int:
+        """Remove a blob and its deltas; returns the LSN, 0 if there was nothing."""
+        if self.get(kind, key) is None and (kind, key) not in self._delta_keys:
+            return 0
+        lsn = self._log(RecordKind.BLOB_DELETE, kind, key, b"")
+        self._changed[kind, key] = (lsn, None)
+        self._delta_keys.pop((kind, key), None)
+        return lsn
+
+    def append_delta(self, kind: int, key: bytes, body: bytes, is_urgent: bool = True) -> int:
+        """Log a change to a blob that its owner applies itself; returns the LSN."""
+        lsn = self._log(RecordKind.BLOB_DELTA, kind, key, body, is_urgent)
+        self._delta_keys.setdefault((kind, key), lsn)
+        return lsn
+
+    def get(self, kind: int, key: bytes) -> bytes | None:
+        """A blob's body; deltas are not applied to it. Raises StoreCorrupt."""
+        for changes in (self._changed, self._writing):
+            if (kind, key) in changes:
+                return changes[kind, key][1]
+        found = self._database.get(b"blobs", blob_key(kind, key))
+        return None if found is None else found[1]
+
+    def items(self, kind: int) -> Iterator[tuple[bytes, bytes]]:
+        """(key, body) of every blob of a kind, keys ascending. Raises StoreCorrupt at a damaged one."""
+        prefix = kind.to_bytes(2, "big")
+        found: dict[bytes, bytes | None] = {}
+        for key, value in self._database.entries(b"blobs", prefix):
+            found[key[2:]] = unseal(b"blobs", key, value)[1]
+        for changes in (self._writing, self._changed):
+            found.update({key: body for (owner, key), (_, body) in changes.items() if owner == kind})
+        for key in sorted(found):
+            body = found[key]
+            if body is not None:
+                yield key, body
+
+    def register_snapshots(self, kind: int, snapshot: Snapshot) -> None:
+        """`snapshot(key)` gives the whole body that supersedes all deltas of `key` so far, None if the key is gone."""
+        self._snapshots[kind] = snapshot
+
+    def take_deltas(self, kind: int) -> Iterator[tuple[bytes, list[bytes]]]:
+        """The deltas that recovery replayed, per key in the order they were appended; each is handed out once."""
+        for owner, key in sorted(self._deltas):
+            if owner == kind:
+                yield key, list(_unpack(self._deltas.pop((owner, key))))
+
+    # ---------------------------------------------------------------------------------------------------- checkpoint
+
+    def begin_checkpoint(self) -> None:
+        """Set the changes so far aside for the checkpoint; later ones are the next one's."""
+        assert not self._writing
+        self._writing, self._changed = self._changed, {}
+
+    def delta_keys(self) -> list[BlobKey]:
+        """Keys whose deltas the checkpoint should supersede."""
+        return [key for key in self._delta_keys if key[0] in self._snapshots]
+
+    def snapshot(self, key: BlobKey, lsn: int) -> None:
+        """Have one key's owner supersede its deltas; `lsn` is the newest record as of this call."""
+        if key not in self._delta_keys:
+            return
+        body = self._snapshots[key[0]](key[1])
+        del self._delta_keys[key]
+        if body is not None:
+            self._writing[key] = (lsn, body)
+
+    def oldest_delta_lsn(self) -> int:
+        """First record that no checkpoint may recycle because only the log has it; 0 if there is none."""
+        return min((lsn for key, lsn in self._delta_keys.items() if key[0] not in self._snapshots), default=0)
+
+    def writing(self) -> dict[BlobKey, tuple[int, bytes | None]]:
+        """What the checkpoint under way writes."""
+        return self._writing
+
+    def end_checkpoint(self, is_written: bool) -> None:
+        """The checkpoint is over; if it failed, what it was to write is unsaved again."""
+        if not is_written:
+            self._writing.update(self._changed)
+            self._changed = self._writing
+        self._writing = {}
+
+    # ------------------------------------------------------------------------------------------------------ recovery
+
+    def replay(self, kind: int, owner: int, lsn: int, record: bytes) -> None:
+        """Do again what a log record says."""
+        (size,) = _KEY_SIZE.unpack_from(record)
+        key = record[2 : 2 + size]
+        body = record[2 + size :]
+        if kind == RecordKind.BLOB_DELTA:
+            stored = self._database.get(b"blobs", blob_key(owner, key)) if (owner, key) not in self._changed else None
+            if stored is not None and lsn <= stored[0]:
+                return
+            self._deltas.setdefault((owner, key), bytearray()).extend(len(body).to_bytes(4, "little") + body)
+            self._delta_keys.setdefault((owner, key), lsn)
+            return
+        self._changed[owner, key] = (lsn, body if kind == RecordKind.BLOB_PUT else None)
+        self._deltas.pop((owner, key), None)
+        self._delta_keys.pop((owner, key), None)
+
+    def _log(self, record: RecordKind, kind: int, key: bytes, body: bytes, is_urgent: bool = True) -> int:
+        if len(key) > KEY_BYTES_MAX:
+            raise LimitExceeded("blob key bytes", KEY_BYTES_MAX, len(key))
+        assert self._journal is not None
+        return self._journal.append_record(record, kind, _KEY_SIZE.pack(len(key)) + key + body, is_urgent)
+
+
+def _unpack(packed: bytearray) -> Iterator[bytes]:
+    at = 0
+    while at < len(packed):
+        size = int.from_bytes(packed[at : at + 4], "little")
+        yield bytes(packed[at + 4 : at + 4 + size])
+        at += 4 + size
