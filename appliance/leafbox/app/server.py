@@ -14,6 +14,8 @@ from collections.abc import Callable
 
 from leafbox.app import logs
 from leafbox.app.configuration.options import Options
+from leafbox.app.configuration.reload import compare
+from leafbox.app.configuration.unsupported import check_supported
 from leafbox.app.monitoring import ServerFeatures, server_facts
 from leafbox.app.ports_file import RunFiles
 from leafbox.broker.broker import Broker
@@ -34,6 +36,7 @@ from leafbox.protocol.errors import LeafboxError
 from leafbox.protocol.nkeys import KeyPair, KeyRole
 from leafbox.security.authentication import Authenticator, ListenerRules
 from leafbox.security.passwords import PasswordVerifier
+from leafbox.security.tls import TlsListener
 
 # How often blocked writers are checked against the write deadline.
 SWEEP_S = 0.5
@@ -62,7 +65,7 @@ class Server:
         self.config_load_ns = self.identity.start_ns
         self.is_lame_duck = False
         self.stopped = asyncio.Event()
-        self.authenticator = Authenticator(options.security, self.passwords)
+        self.authenticator = self._authenticator(options)
         self._listeners: dict[str, ClientListener] = {}
         self._monitoring: MonitoringListener | None = None
         self.upgrade_handlers: dict[UpgradeKind, UpgradeHandler] = {}
@@ -71,6 +74,11 @@ class Server:
         self._sweeper: asyncio.Task[None] | None = None
         self.contexts: list[ClientContext] = []
         self.on_stop: list[Callable[[], None]] = []
+
+    def _authenticator(self, options: Options) -> Authenticator:
+        listeners = (options.clients.tls, options.websocket.tls, options.mqtt.tls)
+        maps_certificates = any(tls is not None and tls.is_peer_mapped_to_user for tls in listeners)
+        return Authenticator(options.security, self.passwords, maps_certificates_somewhere=maps_certificates)
 
     # -- start --------------------------------------------------------------------------------------------------------
 
@@ -83,6 +91,8 @@ class Server:
         self.logger.info("  ID:       %s", self.identity.server_id)
         if self.options.config_file:
             self.logger.info("Using configuration file: %s (%s)", self.options.config_file, self.options.config_digest)
+        for warning in check_supported(self.options):
+            self.logger.warning("%s", warning)
         self.run_files.write_pid()
         await self._start_monitoring()
         await self._start_websocket()
@@ -96,7 +106,7 @@ class Server:
         options = self.options.clients
         listening = bind(options.host, options.port)
         port = int(listening.getsockname()[1])
-        tls = None
+        tls = TlsListener(options.tls, allows_plain=options.is_clear_text_allowed) if options.tls else None
         facts = ListenerFacts(
             host=options.host,
             port=port,
@@ -106,7 +116,8 @@ class Server:
             is_tls_available=tls is not None and options.is_clear_text_allowed,
             connect_urls=(options.advertise,) if options.advertise else (),
         )
-        context = self._context(facts, ListenerRules())
+        rules = ListenerRules(maps_certificates=tls is not None and tls.maps_certificates)
+        context = self._context(facts, rules)
         await self._listen("client", ClientListener(context, listening, tls, self._tasks, context.logger))
         self.logger.info("Listening for client connections on %s:%d", _shown(options.host), port)
         if tls is not None:
@@ -117,7 +128,7 @@ class Server:
         if options.port == 0:
             return
         listening = bind(options.host, options.port)
-        tls = None
+        tls = TlsListener(options.tls) if options.tls else None
         facts = ListenerFacts(
             host=options.host,
             port=int(listening.getsockname()[1]),
@@ -256,8 +267,10 @@ class Server:
 
     def reload(self, options: Options) -> None:
         """Apply a new configuration as a whole; raises `ConfigError` and changes nothing when it cannot be."""
+        check_supported(options)
+        options = compare(self.options, options).options
         check_imports({account.name: account for account in options.broker.accounts})
-        authenticator = Authenticator(options.security, self.passwords)
+        authenticator = self._authenticator(options)
         self.authenticator = authenticator
         old, self.options = self.options, options
         logs.configure(options.logging)

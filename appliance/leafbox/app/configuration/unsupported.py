@@ -127,12 +127,6 @@ UNSUPPORTED_FEATURES: tuple[UnsupportedFeature, ...] = (
         _REFUSED,
         lambda options: any(remote.proxy is not None for remote in options.leaf.remotes),
     ),
-    UnsupportedFeature(
-        "websocket",
-        "the WebSocket listener is not supported",
-        _REFUSED,
-        lambda options: options.websocket.port != 0,
-    ),
     UnsupportedFeature("mqtt", "the MQTT listener is not supported", _REFUSED, lambda options: options.mqtt.port != 0),
     UnsupportedFeature(
         "leafnodes.listen", "the leaf node listener is not supported", _REFUSED, lambda options: options.leaf.port != 0
@@ -142,18 +136,6 @@ UNSUPPORTED_FEATURES: tuple[UnsupportedFeature, ...] = (
     ),
     UnsupportedFeature(
         "jetstream", "JetStream is not supported", _REFUSED, lambda options: options.jetstream.is_enabled
-    ),
-    UnsupportedFeature(
-        "http, https",
-        "the monitoring listener is not supported",
-        _WARNED,
-        lambda options: bool(options.monitoring.http_port or options.monitoring.https_port),
-    ),
-    UnsupportedFeature(
-        "syslog, remote_syslog",
-        "logging to a system log is not supported: log to standard error or a file",
-        _WARNED,
-        lambda options: options.logging.is_syslog or bool(options.logging.remote_syslog),
     ),
     UnsupportedFeature(
         "accounts.msg_trace",
