@@ -43,7 +43,7 @@ def main() -> int:
             plays = [play for play in variants_of(chosen) if options.cuts or play[1].cut_at is None]
             try:
                 got = _transcripts(ServerKind[options.on.upper()], config, plays, Path(directory))
-            except ServerFailed as error:
+            except (ServerFailed, KeyError) as error:
                 print(f"### configuration {config!r}: {str(error)[:2000]}")
                 differing += len(chosen)
                 continue
