@@ -255,7 +255,11 @@ class ClientConnection(NatsConnection):
     def on_first_pong(self) -> None:
         """The second INFO tells a client where it landed (core-protocol section 1, step 5)."""
         connect, account = self.connect, self.account
-        if connect is None or connect.protocol != 1 or not isinstance(account, Account):
+        if connect is None:
+            # A PING before CONNECT does not count.
+            return
+        self.first_pong_sent = True
+        if connect.protocol != 1 or not isinstance(account, Account):
             return
         changes: dict[str, object] = {
             "connect_info": True,

@@ -49,6 +49,13 @@ class ClientContext:
     auth_timeout_s: float = 2.0
     is_tracing: bool = False
 
+    @property
+    def shows_auth_required(self) -> bool:
+        """INFO's `auth_required`. To WebSocket clients nats-server shows it even if a `no_auth_user` takes them in."""
+        if self.facts.kind is ConnectionType.WEBSOCKET:
+            return self.authenticator.demands_login(self.rules)
+        return self.authenticator.shows_auth_required(self.rules)
+
     def info(self, client_id: int, client_ip: str, nonce: str, **changes: object) -> Info:
         """INFO for one client. `changes` replaces single fields (lame duck, the INFO after the first PONG)."""
         identity = self.broker.identity
@@ -63,7 +70,7 @@ class ClientContext:
             host=self.facts.host,
             port=self.facts.port,
             headers=not options.is_header_support_disabled,
-            auth_required=self.authenticator.shows_auth_required(self.rules),
+            auth_required=self.shows_auth_required,
             tls_required=self.facts.is_tls_required,
             tls_verify=self.facts.is_tls_verified,
             tls_available=self.facts.is_tls_available,

@@ -2,8 +2,7 @@
 
 `UpgradeRules` decides on one request and is pure; `UpgradeProtocol` reads the request from a transport and hands the
 transport to the connection that a handler makes. Not here: listening, TLS, frames, the protocols inside.
-Source: RFC 6455 section 4.2, RFC 7692 section 5, nats-server 2.15.1 (core-protocol section 9). Different on purpose:
-`/leafnode` without leaf links is 404 (nats-server upgrades and then drops it).
+Source: RFC 6455 section 4.2, RFC 7692 section 5, nats-server 2.15.1 (core-protocol section 9).
 """
 
 from __future__ import annotations
@@ -113,8 +112,8 @@ class UpgradeRules:
     def accept(self, request: RequestHead, peer: Peer) -> tuple[Upgrade, bytes]:
         """The upgrade and the whole 101 answer. Raises `UpgradeRefused`."""
         kind = _kind(request.path)
-        if kind not in self._kinds:
-            raise UpgradeRefused(404, f"{kind.value} websocket endpoint not enabled")
+        if kind is UpgradeKind.MQTT and kind not in self._kinds:
+            raise UpgradeRefused(404, "mqtt websocket endpoint not enabled")
         key = _checked_key(request)
         self._check_origin(request, is_tls=peer.tls is not None)
         is_compressed = self._deflater is not None and _offers_deflate(request)
@@ -156,6 +155,7 @@ class UpgradeRules:
         is_safari = "Version/" in agent and "Safari/" in agent
         return WebsocketFraming(
             demands_mask=not is_unmasked,
+            forbids_mask=is_unmasked,
             deflater=self._deflater if is_compressed else None,
             frame_bytes_max=FRAME_BYTES_FOR_BROWSERS if is_browser else 0,
             fragments_compressed=not is_safari,
@@ -289,7 +289,7 @@ class UpgradeProtocol(asyncio.Protocol):
             upgrade, answer = self._rules.accept(request, self._peer)
         except UpgradeRefused as refusal:
             self._log(str(refusal))
-            self._transport.write(_refusal(refusal.status, has_body=request.method != "HEAD"))
+            self._transport.write(_refusal(refusal.status, request))
             if request.keeps_alive:
                 self._wait_request()
             else:
@@ -306,7 +306,14 @@ class UpgradeProtocol(asyncio.Protocol):
         assert transport is not None
         self._stop_waiting()
         self._transport = None
-        connection = self._handlers[upgrade.kind](upgrade)
+        handler = self._handlers.get(upgrade.kind)
+        if handler is None:
+            # A link must learn it from the socket, as from nats-server: there is no text for it before the handshake.
+            self._log(f"not configured to accept {upgrade.kind.value} connections")
+            transport.write(answer)
+            transport.close()
+            return
+        connection = handler(upgrade)
         connection.framing = upgrade.framing
         transport.write(answer)
         # Compiled classes have the methods of asyncio.BufferedProtocol, not its type.
@@ -338,7 +345,7 @@ class UpgradeProtocol(asyncio.Protocol):
         logger.error("%s - websocket handshake error: %s", self._peer, reason)
 
 
-def _refusal(status: int, *, has_body: bool) -> bytes:
+def _refusal(status: int, request: RequestHead) -> bytes:
     """The answer to a request that is HTTP, but no upgrade we accept; fields as nats-server's."""
     text = {400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed"}[status] + "\n"
     fields = [
@@ -348,4 +355,6 @@ def _refusal(status: int, *, has_body: bool) -> bytes:
         ("Date", http_date()),
         ("Content-Length", str(len(text))),
     ]
-    return response_head(status, fields) + (text.encode() if has_body else b"")
+    if not request.keeps_alive:
+        fields.append(("Connection", "close"))
+    return response_head(status, fields) + (b"" if request.method == "HEAD" else text.encode())

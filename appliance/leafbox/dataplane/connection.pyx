@@ -635,8 +635,4 @@ cdef class Connection(Receiver):
         """Run `on_closing` once."""
         if not self.end_is_announced:
             self.end_is_announced = True
-            try:
-                self.on_closing()
-            except Exception as error:
-                # The transport's end must still be announced.
-                self.end_after_error(error)
+            self.on_closing()

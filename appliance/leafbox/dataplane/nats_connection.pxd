@@ -37,7 +37,7 @@ cdef class NatsConnection(Connection):
     cdef public bint traces
     cdef public Py_ssize_t max_payload, max_control_line
     cdef public dict reply_permissions      # None, or subject -> [left, deadline_ns] (allow_responses)
-    cdef bint first_pong_sent
+    cdef public bint first_pong_sent        # the hook for it has done its work
     # parse
     cdef Py_ssize_t consume_line(self, const char *data, Py_ssize_t length) except -2
     cdef Py_ssize_t incomplete(self, const char *data, Py_ssize_t length) except -2

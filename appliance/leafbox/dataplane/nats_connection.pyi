@@ -16,6 +16,7 @@ class NatsConnection(Connection):
     headers: bool
     no_responders: bool
     traces: bool
+    first_pong_sent: bool
     max_payload: int
     max_control_line: int
     reply_permissions: dict[bytes, list[int]] | None

@@ -1,7 +1,8 @@
 """HTTP/1.x message heads: bytes to values and back. For the WebSocket upgrade and the monitoring listener.
 
 A head is what stands before the empty line. Not here: sockets, bodies, routes. Strict where leniency is how requests
-are smuggled past proxies: no folded lines, no white space before the colon, no control characters, one Host.
+are smuggled past proxies: no folded lines, no white space before the colon, no control characters, one Host. A bare
+line feed ends a line (RFC 9112 section 2.2 allows it, Go does it).
 Source: RFC 9112 sections 2-5; answers to broken requests as of Go's net/http, which nats-server uses.
 """
 
@@ -19,7 +20,8 @@ HEAD_BYTES_MAX = 64 * 1024
 """Largest head accepted. A JWT in a cookie takes some KiB; other servers allow 8 to 64 KiB, Go 1 MiB."""
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/(1\.[01])")
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/([0-9]\.[0-9])")
+_HEAD_END = re.compile(rb"\n\r?\n")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
 BODY_BYTES_MAX = 64 * 1024
 """Largest body accepted. Bodies mean nothing to our listeners; they are read and dropped."""
@@ -124,15 +126,15 @@ class HeadReader:
 
     def feed(self, data: bytes) -> bytes | None:
         """The whole head with its empty line, or None while it is incomplete. Raises `HeadTooLarge`."""
-        searched = max(0, len(self._gathered) - 3)
+        searched = max(0, len(self._gathered) - 2)
         self._gathered += data
-        end = self._gathered.find(b"\r\n\r\n", searched)
-        if end < 0 and len(self._gathered) <= HEAD_BYTES_MAX:
+        end = _HEAD_END.search(self._gathered, searched)
+        if end is None and len(self._gathered) <= HEAD_BYTES_MAX:
             return None
-        if end < 0 or end > HEAD_BYTES_MAX:
+        if end is None or end.start() > HEAD_BYTES_MAX:
             raise HeadTooLarge("431 Request Header Fields Too Large")
-        head = bytes(self._gathered[: end + 4])
-        self.rest = bytes(self._gathered[end + 4 :])
+        head = bytes(self._gathered[: end.end()])
+        self.rest = bytes(self._gathered[end.end() :])
         self._gathered.clear()
         return head
 
@@ -191,12 +193,15 @@ def parse_request(head: bytes) -> RequestHead:
     match = _REQUEST_LINE.fullmatch(line)
     if match is None:
         raise ProtocolViolation("400 Bad Request")
-    request = RequestHead(_fields(field_lines), match[1].decode(), match[2].decode(), match[3] == b"1.0")
+    if match[3] not in (b"1.0", b"1.1"):
+        raise ProtocolViolation("505 HTTP Version Not Supported: unsupported protocol version")
+    fields = _fields(field_lines)
+    request = RequestHead(fields, match[1].decode(), match[2].decode(), match[3] == b"1.0")
     hosts = request.values("host")
     if not hosts and not request.is_http_1_0:
         raise ProtocolViolation("400 Bad Request: missing required Host header")
-    if len(hosts) > 1:
-        raise ProtocolViolation("400 Bad Request: too many Host headers")
+    if len(hosts) > 1 or any(name.endswith((" ", "\t")) for name, _ in fields):
+        raise ProtocolViolation("400 Bad Request")
     return request
 
 
@@ -235,15 +240,17 @@ def http_date(unix_s: float | None = None) -> str:
 
 
 def _lines(head: bytes) -> list[bytes]:
-    assert head.endswith(b"\r\n\r\n")
-    return head[:-4].split(b"\r\n")
+    """The lines of a whole head without their ends; the empty line is left out."""
+    lines = head.removesuffix(b"\n").removesuffix(b"\r").removesuffix(b"\n").split(b"\n")
+    return [line.removesuffix(b"\r") for line in lines]
 
 
 def _fields(lines: list[bytes]) -> Fields:
+    """The fields; white space before a colon stays in the name, so that the caller sees which fields are whole."""
     fields = []
     for line in lines:
         name, colon, value = line.partition(b":")
-        if not colon or not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
+        if not colon or not _TOKEN.fullmatch(name.rstrip(b" \t")) or not _VALUE.fullmatch(value):
             raise ProtocolViolation("400 Bad Request")
         fields.append((name.decode().lower(), value.strip(b" \t").decode("latin-1")))
     return tuple(fields)

@@ -104,10 +104,15 @@ def test_the_path_chooses_the_protocol(target: str, kind: UpgradeKind) -> None:
 
 def test_a_protocol_nobody_serves_is_not_found() -> None:
     rules = UpgradeRules(WebsocketOptions(), frozenset({UpgradeKind.CLIENT}), max_payload=1)
-    for target in ("/mqtt", "/leafnode"):
-        with pytest.raises(UpgradeRefused) as refused:
-            rules.accept(parse_request(request(target, method="POST")), Peer())
-        assert refused.value.status == 404
+    with pytest.raises(UpgradeRefused) as refused:
+        rules.accept(parse_request(request("/mqtt", method="POST")), Peer())
+    assert refused.value.status == 404
+
+
+def test_a_leaf_link_that_nobody_serves_is_upgraded_and_dropped() -> None:
+    answer = uvloop.run(talk(request("/leafnode")))
+    assert answer.startswith(b"HTTP/1.1 101 ")
+    assert answer.endswith(b"\r\n\r\n")
 
 
 SAME = WebsocketOptions(is_same_origin_required=True)
