@@ -20,11 +20,14 @@ def permission_tables(options: PermissionOptions | None) -> Permissions | None:
     publish = options.publish or SubjectPermission()
     subscribe = options.subscribe or SubjectPermission()
     responses = options.responses
+    # The tables take an empty allow list for "everything"; here it is "nothing", which they say by denying.
+    publish_deny = publish.deny if publish.allow != () else (*publish.deny, ">")
+    subscribe_deny = subscribe.deny if subscribe.allow != () else (*subscribe.deny, ">")
     return Permissions(
         publish_allow=tuple(subject.encode() for subject in publish.allow or ()),
-        publish_deny=tuple(subject.encode() for subject in publish.deny),
+        publish_deny=tuple(subject.encode() for subject in publish_deny),
         subscribe_allow=tuple(_rule(entry) for entry in subscribe.allow or ()),
-        subscribe_deny=tuple(_rule(entry) for entry in subscribe.deny),
+        subscribe_deny=tuple(_rule(entry) for entry in subscribe_deny),
         responses_max=responses.messages_max if responses else None,
         responses_ttl_s=responses.expires_s if responses else None,
     )

@@ -263,7 +263,7 @@ def _read_partition(text: bytes, arguments: list[bytes]) -> _Token:
 def _read_random(text: bytes, arguments: list[bytes]) -> _Token:
     if len(arguments) > 1:
         raise InvalidTransform(f"{NOT_ENOUGH_ARGUMENTS} in {_show(text)}")
-    count = _integer(text, arguments[0], bits=32)
+    count = abs(_integer(text, arguments[0], bits=32))
     return _Token(text, (), lambda indexes: _random(count), is_random=True)
 
 
@@ -333,7 +333,7 @@ def fnv1a_32(data: bytes) -> int:
 
 def _random(count: int) -> Getter:
     # Spreading load, no secret.
-    return lambda tokens: b"%d" % (random.randrange(count) if count > 0 else 0)
+    return lambda tokens: b"%d" % (random.randrange(count) if count else 0)
 
 
 def _split(index: int, delimiter: bytes) -> Getter:

@@ -86,8 +86,9 @@ def test_what_cannot_be_turned_round_is_refused(source: bytes, destination: byte
 
 
 @pytest.mark.capability("CF06")
-def test_random_covers_its_range() -> None:
-    transform = SubjectTransform.compile(b"a.*", b"b.{{random(4)}}")
+@pytest.mark.parametrize("count", [b"4", b"-4"])
+def test_random_covers_its_range(count: bytes) -> None:
+    transform = SubjectTransform.compile(b"a.*", b"b.{{random(%b)}}" % count)
     assert transform.is_random
     assert {transform.apply(b"a.x") for _ in range(400)} == {b"b.0", b"b.1", b"b.2", b"b.3"}
 

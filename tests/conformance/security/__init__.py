@@ -1,0 +1,1 @@
+"""Security and subject mappings, held against nats-server 2.15.1."""
