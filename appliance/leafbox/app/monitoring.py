@@ -31,7 +31,6 @@ def server_facts(
     """The configuration as `/varz` shows it; `ports` are the bound ports by listener (`client`, `websocket`, ...)."""
     clients, broker, monitoring = options.clients, options.broker, options.monitoring
     is_monitored = bool(monitoring.http_port or monitoring.https_port)
-    base = monitoring.base_path.strip("/")
     return ServerFacts(
         host=clients.host,
         port=ports.get("client", clients.port),
@@ -46,7 +45,7 @@ def server_facts(
         pings_out_max=broker.pings_out_max,
         http_host=monitoring.host or (clients.host if is_monitored else ""),
         http_port=monitoring.http_port,
-        http_base_path=f"/{base}" if base else "",
+        http_base_path="" if monitoring.base_path == "/" else monitoring.base_path,
         https_port=monitoring.https_port,
         auth_timeout_s=options.security.auth_timeout_s,
         control_line_bytes_max=broker.control_line_bytes_max,

@@ -11,6 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from leafbox.app import logs
 from leafbox.app.configuration.options import Options
@@ -36,7 +37,7 @@ from leafbox.protocol.errors import LeafboxError
 from leafbox.protocol.nkeys import KeyPair, KeyRole
 from leafbox.security.authentication import Authenticator, ListenerRules
 from leafbox.security.passwords import PasswordVerifier
-from leafbox.security.tls import TlsListener
+from leafbox.security.tls import TlsListener, server_context
 
 # How often blocked writers are checked against the write deadline.
 SWEEP_S = 0.5
@@ -160,9 +161,14 @@ class Server:
             return
         host = options.host or self.options.clients.host
         endpoints = Endpoints(self.monitoring, options.base_path)
-        self._monitoring = MonitoringListener(bind(host, port), endpoints.answer)
+        tls = None
+        if options.https_port and self.options.clients.tls is not None:
+            # Probes and dashboards have no certificates: they are not asked for one (monitoring section 1).
+            tls = server_context(replace(self.options.clients.tls, is_peer_verified=False))
+        self._monitoring = MonitoringListener(bind(host, port), endpoints.answer, tls)
         await self._monitoring.start()
-        self.logger.info("Starting http monitor on %s:%d", _shown(host), self._monitoring.port)
+        scheme = "http" if tls is None else "https"
+        self.logger.info("Starting %s monitor on %s:%d", scheme, _shown(host), self._monitoring.port)
 
     def _context(self, facts: ListenerFacts, rules: ListenerRules, auth_timeout_s: float = 0.0) -> ClientContext:
         """What the clients of one listener share."""
@@ -192,7 +198,7 @@ class Server:
             self.options,
             {name: listener.port for name, listener in self._listeners.items()},
             is_auth_required=self.authenticator.shows_auth_required(ListenerRules()),
-            config_load_ns=time.time_ns(),
+            config_load_ns=self.config_load_ns,
         )
 
     def addresses(self) -> dict[str, list[str]]:
@@ -277,7 +283,9 @@ class Server:
         removed = self.broker.apply(options.broker)
         for context in self.contexts:
             context.authenticator = authenticator
-            context.auth_timeout_s = options.security.auth_timeout_s
+            # A listener's own timeout is not the server's and cannot be reloaded.
+            if context.auth_timeout_s == old.security.auth_timeout_s:
+                context.auth_timeout_s = options.security.auth_timeout_s
             context.is_tracing = options.logging.is_trace
         for account in removed:
             for client in list(account.connections):
@@ -285,6 +293,7 @@ class Server:
                     client.close("Client Closed")
         self._reload_clients(old)
         self.config_load_ns = time.time_ns()
+        self._show_facts()
         self.logger.info("Reloaded server configuration")
 
     def _reload_clients(self, old: Options) -> None:
@@ -297,7 +306,9 @@ class Server:
         is_advertised_anew = old.clients.advertise != self.options.clients.advertise
         if is_advertised_anew:
             advertise = self.options.clients.advertise
-            self.contexts[0].with_facts(connect_urls=(advertise,) if advertise else ())
+            for context in self.contexts:
+                if context.facts.kind is ConnectionType.STANDARD:
+                    context.with_facts(connect_urls=(advertise,) if advertise else ())
         if is_advertised_anew or old.broker.payload_bytes_max != self.options.broker.payload_bytes_max:
             for client in clients:
                 if not client.closed:

@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from leafbox.broker.config import AccountOptions, ServiceImport, SubjectMapping
+from leafbox.broker.config import AccountOptions, ServiceImport, ServiceResponseType, SubjectMapping
 from leafbox.monitoring.query import BadQuery
 from leafbox.monitoring.snapshots import AccountSnapshot
 from leafbox.monitoring.subsz import sublist_document
 from leafbox.monitoring.wire_format import Document, time_text, without_empty
+
+RESPONSE_TYPES = {
+    ServiceResponseType.SINGLETON: "Singleton",
+    ServiceResponseType.STREAM: "Streamed",
+    ServiceResponseType.CHUNKED: "Chunked",
+}
+
+
+def _export(subject: str, kind: str, response_type: str = "") -> Document:
+    document: Document = {"subject": subject, "type": kind, "response_type": response_type}
+    return without_empty(document, "response_type")
+
+
+SYSTEM_EXPORTS = [
+    _export("$SYS.REQ.ACCOUNT.*.CONNZ", "service", "Streamed"),
+    _export("$SYS.REQ.ACCOUNT.*.STATZ", "service", "Streamed"),
+    _export("$SYS.DEBUG.SUBSCRIBERS", "service", "Singleton"),
+    _export("$SYS.REQ.USER.*.INFO", "service", "Singleton"),
+]
+"""What the system account offers to every account without being told to."""
 
 
 def accountz_document(
@@ -33,9 +53,10 @@ def account_detail(
     account: AccountSnapshot, options: AccountOptions, updated_ns: int, system_account: str, *, has_jetstream: bool
 ) -> Document:
     """One account with its exports, imports and mappings as configured, the implicit imports included."""
+    implicit = implicit_imports(account, system_account, has_jetstream)
     imports = [_stream_import(item.subject, item.account, item.to, item.prefix) for item in options.stream_imports]
     imports += [_service_import(item) for item in options.service_imports]
-    imports += [_service_import(item) for item in implicit_imports(account.name, system_account, has_jetstream)]
+    imports += [_service_import(item) for item in implicit]
     document: Document = {
         "account_name": account.name,
         "update_time": time_text(updated_ns),
@@ -47,7 +68,7 @@ def account_detail(
         "client_connections": account.client_connections,
         "subscriptions": account.sublist.subscriptions,
         "mappings": {mapping.source: _destinations(mapping) for mapping in options.mappings},
-        "exports": _exports(options),
+        "exports": _exports(options) + (SYSTEM_EXPORTS if account.is_system else []),
         "imports": imports,
         "name_tag": account.name,
         "sublist_stats": sublist_document(account.sublist),
@@ -55,16 +76,21 @@ def account_detail(
     return without_empty(document, "is_system", "mappings", "exports", "imports")
 
 
-def implicit_imports(account: str, system_account: str, has_jetstream: bool) -> list[ServiceImport]:
+def implicit_imports(account: AccountSnapshot, system_account: str, has_jetstream: bool) -> list[ServiceImport]:
     """What every account imports from the system account without being told to."""
     if not system_account:
         return []
-    own = f"$SYS.REQ.ACCOUNT.{account}"
+    user_info = ServiceImport(
+        system_account, f"$SYS.REQ.USER.{account.name}.INFO", "$SYS.REQ.USER.INFO", is_shared=True
+    )
+    if account.is_system:
+        return [user_info]
+    own = f"$SYS.REQ.ACCOUNT.{account.name}"
     imports = [
         ServiceImport(system_account, f"{own}.CONNZ", "$SYS.REQ.ACCOUNT.PING.CONNZ"),
         ServiceImport(system_account, f"{own}.CONNZ", "$SYS.REQ.SERVER.PING.CONNZ"),
         ServiceImport(system_account, f"{own}.STATZ", "$SYS.REQ.ACCOUNT.PING.STATZ"),
-        ServiceImport(system_account, f"$SYS.REQ.USER.{account}.INFO", "$SYS.REQ.USER.INFO", is_shared=True),
+        user_info,
     ]
     if has_jetstream:
         imports.append(ServiceImport(system_account, "$JS.API.>", "$JS.API.>", is_shared=True))
@@ -101,30 +127,28 @@ def _stream_import(subject: str, account: str, to: str, prefix: str) -> Document
 def _exports(options: AccountOptions) -> list[Document]:
     found: list[Document] = []
     for service in options.service_exports:
-        document: Document = {
-            "subject": service.subject,
-            "type": "service",
-            "response_type": service.response_type.value.capitalize(),
-            "token_req": bool(service.accounts),
-            "approved_accounts": list(service.accounts),
-        }
-        found.append(without_empty(document, "token_req", "approved_accounts"))
+        document = _export(service.subject, "service", RESPONSE_TYPES[service.response_type])
+        found.append(document | ({"approved_accounts": list(service.accounts)} if service.accounts else {}))
     for stream in options.stream_exports:
-        document = {
-            "subject": stream.subject,
-            "type": "stream",
-            "token_req": bool(stream.accounts),
-            "approved_accounts": list(stream.accounts),
-        }
-        found.append(without_empty(document, "token_req", "approved_accounts"))
+        document = _export(stream.subject, "stream")
+        found.append(document | ({"approved_accounts": list(stream.accounts)} if stream.accounts else {}))
     return found
 
 
 def _destinations(mapping: SubjectMapping) -> list[Document]:
-    return [
-        without_empty({"subject": item.subject, "weight": item.weight_percent, "cluster": item.cluster}, "cluster")
-        for item in mapping.destinations
-    ]
+    """The destinations as nats-server chooses among them: smallest share first, weights summed up."""
+    found: list[Document] = []
+    for cluster in dict.fromkeys(item.cluster for item in mapping.destinations):
+        chosen = sorted(
+            (item for item in mapping.destinations if item.cluster == cluster), key=lambda item: item.weight_percent
+        )
+        reached = 0
+        for item in chosen:
+            reached += item.weight_percent
+            found.append(without_empty({"subject": item.subject, "weight": reached, "cluster": cluster}, "cluster"))
+        if reached < 100 and mapping.source not in (item.subject for item in chosen):
+            found.append(without_empty({"subject": mapping.source, "weight": 100, "cluster": cluster}, "cluster"))
+    return found
 
 
 def accstatz_document(

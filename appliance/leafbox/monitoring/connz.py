@@ -89,15 +89,31 @@ def _state(text: str) -> ConnectionState:
     return ConnectionState(number)
 
 
+def unknown_account_document(now_ns: int, options: ConnzOptions) -> Document:
+    """The answer for an account that does not exist: an empty one, without even the server's id."""
+    return {
+        "server_id": "",
+        "now": time_text(now_ns),
+        "num_connections": 0,
+        "total": 0,
+        "offset": max(options.offset, 0),
+        "limit": options.limit if options.limit > 0 else ROWS_DEFAULT,
+        "connections": None,
+    }
+
+
+def check_options(options: ConnzOptions) -> None:
+    """Raises `BadQuery` for a sort that does not exist, or not for these connections."""
+    if options.sort and options.sort not in SORTS:
+        raise BadQuery(f"invalid sorting option: {options.sort}")
+    if options.sort in ("stop", "reason") and options.state is not ConnectionState.CLOSED:
+        raise BadQuery(f"sort by {options.sort} only valid on closed connections")
+
+
 def connz_document(
     server_id: str, now_ns: int, connections: list[ConnectionSnapshot], options: ConnzOptions
 ) -> Document:
-    """The document over `connections`, which are of the wanted state already. Raises `BadQuery` for a bad sort."""
-    sort = options.sort or "cid"
-    if sort not in SORTS:
-        raise BadQuery(f"invalid sorting option: {sort}")
-    if sort in ("stop", "reason") and options.state is not ConnectionState.CLOSED:
-        raise BadQuery(f"sort by {sort} only valid on closed connections")
+    """The document over `connections`, which are of the wanted state already; the options are checked already."""
     offset, limit = max(options.offset, 0), options.limit if options.limit > 0 else ROWS_DEFAULT
     if options.cid:
         limit = 1
@@ -106,7 +122,7 @@ def connz_document(
     # The user and MQTT filters do not shrink `total`; nats-server counts before it applies them.
     total = len(connections)
     rows = [c for c in connections if _is_wanted(c, options)]
-    key, is_descending = SORTS[sort]
+    key, is_descending = SORTS[options.sort or "cid"]
     rows.sort(key=key, reverse=is_descending)
     page = rows[offset : offset + limit]
     return {
@@ -162,7 +178,7 @@ def connection_document(connection: ConnectionSnapshot, options: ConnzOptions) -
         "account": connection.account if shows_auth and not is_local else "",
         "subscriptions_list": [_text(s.subject) for s in subscriptions] if options.lists_subscriptions else [],
         "subscriptions_list_detail": (
-            [subscription_document(s, connection.cid) for s in subscriptions] if options.details_subscriptions else []
+            [subscription_document(s, connection) for s in subscriptions] if options.details_subscriptions else []
         ),
         "name_tag": connection.account if shows_auth else "",
         "mqtt_client": connection.mqtt_client,
@@ -172,17 +188,20 @@ def connection_document(connection: ConnectionSnapshot, options: ConnzOptions) -
     return without_empty(row, *optional, "authorized_user", "account", *lists, "name_tag", "mqtt_client")
 
 
-def subscription_document(subscription: SubscriptionSnapshot, cid: int) -> Document:
-    """One subscription of a connection."""
+def subscription_document(subscription: SubscriptionSnapshot, connection: ConnectionSnapshot) -> Document:
+    """One subscription; those of closed connections name the account, as in nats-server."""
+    account = connection.account if connection.stop_ns else ""
     document: Document = {
+        "account": account,
+        "account_tag": account,
         "subject": _text(subscription.subject),
         "qgroup": _text(subscription.queue),
         "sid": _text(subscription.sid),
         "msgs": subscription.msgs,
         "max": subscription.max_msgs,
-        "cid": cid,
+        "cid": connection.cid,
     }
-    return without_empty(document, "qgroup", "max")
+    return without_empty(document, "account", "account_tag", "qgroup", "max")
 
 
 def _text(raw: bytes) -> str:

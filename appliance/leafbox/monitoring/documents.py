@@ -13,7 +13,13 @@ from leafbox.broker.account import Account
 from leafbox.broker.broker import Broker
 from leafbox.broker.config import AccountOptions
 from leafbox.monitoring.accountz import account_detail, accountz_document, accstatz_document
-from leafbox.monitoring.connz import ConnectionState, ConnzOptions, connz_document
+from leafbox.monitoring.connz import (
+    ConnectionState,
+    ConnzOptions,
+    check_options,
+    connz_document,
+    unknown_account_document,
+)
 from leafbox.monitoring.healthz import HealthzOptions, JetstreamHealth, healthz
 from leafbox.monitoring.jsz import JszOptions, disabled_document
 from leafbox.monitoring.links import LeafSnapshot, gatewayz_document, leafz_document, routez_document
@@ -94,6 +100,9 @@ class MonitoringDocuments:
 
     def connz(self, options: ConnzOptions, now_ns: int) -> Document:
         """Connections."""
+        check_options(options)
+        if options.account and self._broker.account(options.account) is None:
+            return unknown_account_document(now_ns, options)
         state = options.state
         connections = take_connections(
             self._broker,

@@ -36,17 +36,21 @@ LINKS = {
 }
 
 
+# Documents may be read by pages of any origin, as in nats-server.
+OPEN = (("Access-Control-Allow-Origin", "*"),)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one request gets. `is_open`: readable by pages of any origin, as all documents of nats-server are."""
+    """What one request gets; `fields` stand before those that every answer has."""
 
     status: int
     content_type: str
     body: bytes
-    is_open: bool = True
+    fields: tuple[tuple[str, str], ...] = ()
 
 
-NOT_FOUND = Answer(404, PLAIN, b"404 page not found\n", is_open=False)
+NOT_FOUND = Answer(404, PLAIN, b"404 page not found\n", (("X-Content-Type-Options", "nosniff"),))
 
 Endpoint = Callable[[Query], Answer]
 
@@ -94,7 +98,7 @@ class Endpoints:
         try:
             return endpoint(Query(query))
         except BadQuery as error:
-            return Answer(400, PLAIN, str(error).encode(), is_open=False)
+            return Answer(400, PLAIN, str(error).encode())
 
     def _count(self, path: str) -> None:
         counts = self._documents.request_counts
@@ -120,11 +124,11 @@ class Endpoints:
             logger.warning('Healthcheck failed: "%s"', document["error"])
         elif status != 200:
             logger.warning("Healthcheck failed: see details")
-        return Answer(status, JSON, encode(document, indent=None))
+        return Answer(status, JSON, encode(document, indent=None), OPEN)
 
 
 def _json(document: Document) -> Answer:
-    return Answer(200, JSON, encode(document))
+    return Answer(200, JSON, encode(document), OPEN)
 
 
 def _start_page() -> bytes:

@@ -143,10 +143,7 @@ class MonitoringConnection(asyncio.Protocol):
 
 
 def _response(answer: Answer, *, is_head: bool, keeps_alive: bool) -> bytes:
-    fields = [("Access-Control-Allow-Origin", "*")] if answer.is_open else []
-    fields.append(("Content-Type", answer.content_type))
-    if answer.status == 404 and not answer.is_open:
-        fields.append(("X-Content-Type-Options", "nosniff"))
+    fields = [*answer.fields, ("Content-Type", answer.content_type)]
     fields += [("Date", http_date()), ("Content-Length", str(len(answer.body)))]
     if not keeps_alive:
         fields.append(("Connection", "close"))

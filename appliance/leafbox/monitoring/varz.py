@@ -76,7 +76,7 @@ def varz_document(
         "gomaxprocs": server.cores,
         "cpu": number(server.cpu_percent),
         **_counters(server),
-        "http_req_stats": dict(request_counts),
+        "http_req_stats": dict(sorted(request_counts.items())),
         "config_load_time": time_text(facts.config_load_ns),
         "config_digest": facts.config_digest,
         **_labels(facts),
@@ -159,7 +159,7 @@ def _labels(facts: ServerFacts) -> Document:
     return without_empty(
         {
             "tags": list(facts.tags),
-            "metadata": dict(facts.metadata),
+            "metadata": dict(sorted(facts.metadata.items())),
             "feature_flags": {name: facts.feature_flags.get(name, value) for name, value in FEATURE_FLAGS.items()},
             "system_account": facts.system_account,
         },

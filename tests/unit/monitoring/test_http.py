@@ -11,7 +11,7 @@ import pytest
 import uvloop
 
 from leafbox.monitoring import http
-from leafbox.monitoring.endpoints import NOT_FOUND, Answer
+from leafbox.monitoring.endpoints import NOT_FOUND, OPEN, Answer
 from leafbox.monitoring.http import MonitoringListener
 
 pytestmark = pytest.mark.capability("MO06")
@@ -20,7 +20,7 @@ GET = b"GET /varz?a=1 HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
 def answer(path: str, query: str) -> Answer:
-    return Answer(200, "application/json", f"{path}?{query}".encode()) if path == "/varz" else NOT_FOUND
+    return Answer(200, "application/json", f"{path}?{query}".encode(), OPEN) if path == "/varz" else NOT_FOUND
 
 
 def with_listener(body: Callable[[int], Coroutine[None, None, None]]) -> None:
@@ -93,7 +93,7 @@ def test_any_method_is_answered_and_bodies_are_dropped() -> None:
 def test_unknown_paths_are_not_found() -> None:
     async def body(port: int) -> None:
         received = await talk(port, LAST.replace(b"/varz", b"/varz/"))
-        assert received.startswith(b"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\n")
+        assert received.startswith(b"HTTP/1.1 404 Not Found\r\nX-Content-Type-Options: nosniff\r\n")
         assert received.endswith(b"404 page not found\n")
         assert b"Access-Control" not in received
 
