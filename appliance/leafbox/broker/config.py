@@ -48,7 +48,8 @@ class SubjectPermission:
     """Allowed and denied subjects of one direction; a denied subject wins over an allowed one."""
 
     allow: tuple[str, ...] | None = None
-    """Subjects (or "subject queue" pairs when subscribing) that are allowed. `None`: all; empty: none at all."""
+    """Subjects (or "subject queue" pairs when subscribing) that are allowed. Not given: all. (In code `None` is all,
+    empty is none at all.)"""
     deny: tuple[str, ...] = ()
     """Subjects that are refused even when allowed above."""
 
@@ -238,7 +239,7 @@ class AccountOptions:
     limits: AccountLimits = AccountLimits()
     """Connection and message limits; unlimited by default as in nats-server."""
     jetstream: AccountJetStreamLimits | None = None
-    """JetStream limits; `None`: JetStream is off for the account (see `BrokerOptions.accounts`)."""
+    """JetStream for the account, on or with limits; not given: off, unless no account has it (then `$G` does)."""
     is_cluster_traffic_owner: bool = False
     """`cluster_traffic: owner`; without clustered streams it changes nothing."""
     message_trace: MessageTrace | None = None
@@ -252,7 +253,7 @@ class BrokerOptions:
     accounts: tuple[AccountOptions, ...] = ()
     """Configured accounts. If none of them turns JetStream on, `$G` has it; otherwise only those that do."""
     system_account: str = SYSTEM_ACCOUNT
-    """Account of events and server requests; empty together with `is_system_account_disabled`."""
+    """Account of events and server requests; empty if there is to be none."""
     is_system_account_disabled: bool = False
     """Run without a system account: no events, no `$SYS` requests, no remote monitoring."""
     payload_bytes_max: int = 1_048_576
@@ -282,6 +283,6 @@ class BrokerOptions:
     is_header_support_disabled: bool = False
     """Refuse message headers; JetStream needs them, so leave it off."""
     ping_interval_s: float = 120.0
-    """Seconds between pings to a silent connection; half-open links are noticed after this times `pings_out_max`."""
+    """Seconds between pings to a silent connection; half-open links are noticed after this times `ping_max`."""
     pings_out_max: int = 2
     """Unanswered pings before the connection is closed as stale."""

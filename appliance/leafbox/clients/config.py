@@ -22,9 +22,9 @@ class ClientListenerOptions:
     advertise: str = ""
     """`host:port` told to clients as this server's address; needed behind NAT."""
     tls: TlsOptions | None = None
-    """TLS of the listener; `None`: clear text."""
+    """TLS of the listener; not given: clear text."""
     is_clear_text_allowed: bool = False
-    """With `tls`: also accept clients that do not start TLS (`allow_non_tls`)."""
+    """With `tls`: also accept clients that do not start TLS."""
     is_proxy_protocol_expected: bool = False
     """Each connection starts with a PROXY protocol v1/v2 header; direct clients then cannot connect."""
 
@@ -40,9 +40,9 @@ class WebsocketOptions:
     advertise: str = ""
     """`host:port` told to WebSocket clients."""
     tls: TlsOptions | None = None
-    """TLS of the listener; required unless `is_tls_disabled`."""
+    """TLS of the listener; required unless `no_tls` is set."""
     is_tls_disabled: bool = False
-    """Accept clear text (`no_tls`). Bearer tokens and passwords are then readable on the network."""
+    """Accept clear text. Bearer tokens and passwords are then readable on the network."""
     is_same_origin_required: bool = False
     """The browser's Origin must equal the requested host."""
     allowed_origins: tuple[str, ...] = ()

@@ -74,7 +74,7 @@ class JetStreamOptions:
     sync_interval_s: float = 120.0
     """Seconds between syncs in nats-server. Here an acknowledgement always waits for the flash; kept for reports."""
     is_sync_always: bool = False
-    """`sync_interval: always`; what Leafbox does in any case."""
+    """Sync each message before acknowledging it; what Leafbox does in any case."""
     encryption_key: str = field(default="", repr=False)
     """Key of encryption at rest; lose it and the store is lost."""
     previous_encryption_key: str = field(default="", repr=False)
@@ -105,7 +105,7 @@ class JetStreamOptions:
     """Meta log compaction threshold, bytes; without clustering no effect."""
     is_meta_compact_sync: bool = False
     """Sync meta compaction; without clustering no effect."""
-    concurrent_io_max: int = 0
-    """Disk operations at once in nats-server; Leafbox has one committer thread, so no effect. 0: default."""
+    concurrent_io_max: int = 4096
+    """Disk operations at once in nats-server; Leafbox has one committer thread, so no effect."""
     default_domains: dict[str, str] = field(default_factory=dict)
-    """Account name to the JetStream domain its clients use by default (`default_js_domain`)."""
+    """Account name to the JetStream domain its clients use by default."""

@@ -106,13 +106,13 @@ class LeafRemoteOptions:
     account: str = "$G"
     """Local account whose subjects the link carries."""
     is_url_order_kept: bool = False
-    """Try the URLs in file order instead of shuffled (`no_randomize`)."""
+    """Try the URLs in file order instead of shuffled."""
     credentials_file: str = ""
     """Path of a `.creds` file (user JWT and seed)."""
     nkey_seed: str = field(default="", repr=False)
     """User seed (`SU...`); not together with a credentials file."""
     tls: TlsOptions | None = None
-    """TLS towards the hub; `None`: only if the hub asks or the scheme is `tls`/`wss`."""
+    """TLS towards the hub; not given: only if the hub asks or the scheme is `tls`/`wss`."""
     is_hub: bool = False
     """We play the hub although we dial."""
     deny_imports: tuple[str, ...] = ()
@@ -136,7 +136,7 @@ class LeafRemoteOptions:
     first_info_timeout_s: float = 1.0
     """Seconds to wait for the hub's INFO; raise it on satellite links."""
     dial_timeout_s: float = 0.0
-    """Seconds for the TCP connect; 0: the section's `dial_timeout_s`."""
+    """Seconds for the TCP connect; 0: `leafnodes.dial_timeout`."""
     proxy: LeafProxyOptions | None = None
     """HTTP proxy towards the hub."""
     is_disabled: bool = False

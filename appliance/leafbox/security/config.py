@@ -116,7 +116,7 @@ class UserOptions:
     account: str = GLOBAL_ACCOUNT
     """Account the user's connections live in."""
     permissions: Permissions | None = None
-    """Own permissions, or those inherited from `default_permissions`; `None`: everything is allowed."""
+    """Own permissions; not given: those of `default_permissions`, else everything is allowed."""
     allowed_connection_types: frozenset[ConnectionType] = frozenset()
     """Kinds of connection this user may open; empty: all."""
     is_proxy_required: bool = False
@@ -239,7 +239,7 @@ class SecurityOptions:
     trusted_proxies: tuple[str, ...] = ()
     """Public keys of proxies that may vouch for clients."""
     ocsp: OcspOptions | None = None
-    """OCSP stapling; `None`: only if a certificate demands it."""
+    """OCSP stapling; not given: only if a certificate demands it."""
     ocsp_cache_type: str = "none"
     """Cache of OCSP responses: "none" or "local"."""
     ocsp_cache_directory: str = "_rc_"

@@ -48,7 +48,7 @@ class ClusterOptions:
     pinned_accounts: tuple[str, ...] = ()
     """Accounts with a route connection of their own."""
     compression: CompressionOptions | None = None
-    """Compression of routes; `None`: accept."""
+    """Compression of routes; not given: accept."""
     ping_interval_s: float = 0.0
     """Seconds between pings of routes; 0: the server's, at most 30."""
     pings_out_max: int = 0

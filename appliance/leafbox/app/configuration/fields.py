@@ -170,11 +170,6 @@ def boolean(entry: Entry) -> bool:
     return as_boolean(entry.node)
 
 
-def inverted(entry: Entry) -> bool:
-    """A boolean whose option says the opposite."""
-    return not as_boolean(entry.node)
-
-
 def int31(entry: Entry) -> int:
     """An integer that fits 31 bits."""
     number = as_integer(entry.node)

@@ -16,6 +16,8 @@ from leafbox.app.configuration.durations import seconds_text
 from leafbox.app.configuration.go_text import float_text
 from leafbox.app.configuration.options import Options
 from leafbox.app.configuration.remote_keys import remote_name, safe_remote_name
+from leafbox.broker.config import SYSTEM_ACCOUNT, WriteTimeoutPolicy
+from leafbox.jetstream.config import JetStreamOptions
 from leafbox.leaf.config import LeafOptions, LeafRemoteOptions
 from leafbox.mqtt.config import MqttOptions
 from leafbox.protocol.errors import ConfigError
@@ -157,6 +159,14 @@ SPECIAL_PATHS = (
 """Options and sections with rules of their own, below."""
 
 _SECRETS = frozenset(("jetstream.encryption_key", "jetstream.previous_encryption_key", "jetstream.tpm"))
+_SHOWN_UNSET: dict[str, tuple[object, str]] = {
+    "broker.write_timeout": (WriteTimeoutPolicy.DEFAULT, ""),
+    "broker.system_account": (SYSTEM_ACCOUNT, ""),
+    "monitoring.base_path": ("/", ""),
+    "jetstream.buffered_messages_max": (JetStreamOptions().buffered_messages_max, "0"),
+    "jetstream.buffered_bytes_max": (JetStreamOptions().buffered_bytes_max, "0"),
+}
+"""Options whose default nats-server fills in only where it is used, and so prints as unset."""
 _TLS_FIXED = (("is_peer_mapped_to_user", "TLSMap"), ("connections_per_second_max", "TLSRateLimit"))
 _MQTT_FREE = (
     "tls",
@@ -191,6 +201,26 @@ def compare(old: Options, new: Options) -> Changes:
     return Changes(new, frozenset(changed), added, removed, kept)
 
 
+def is_reloadable(path: str) -> bool:
+    """Whether a change of one option can be applied to a running server (some only in one direction)."""
+    for known, _, policy in RELOAD_TABLE:
+        if known == path:
+            return policy is _FREE
+    section, _, field = path.partition(".")
+    match section:
+        case "mqtt":
+            return field in _MQTT_FREE
+        case "leaf":
+            return field in _LEAF_FREE
+        case "websocket":
+            return field == "tls"
+        case "cluster":
+            return field not in ("host", "port")
+        case "gateway":
+            return False
+    return path not in ("security.no_auth_user", "broker.system_account", "jetstream.store_directory")
+
+
 def _refused(name: str, before: str, after: str) -> ConfigError:
     return ConfigError(f"config reload not supported for {name}: old={before}, new={after}")
 
@@ -222,6 +252,9 @@ def _shown(value: object, path: str = "") -> str:
     if path == "jetstream.is_strict":
         # nats-server keeps the opposite.
         value = not value
+    unset = _SHOWN_UNSET.get(path)
+    if unset is not None and unset[0] == value:
+        return unset[1]
     match value:
         case bool():
             return "true" if value else "false"
@@ -263,7 +296,8 @@ def _no_auth_user(old: Options, new: Options) -> set[str]:
 def _system_account(old: Options, new: Options) -> set[str]:
     before, after = old.broker.system_account, new.broker.system_account
     if before != after:
-        raise _refused("SystemAccount", before, after)
+        path = "broker.system_account"
+        raise _refused("SystemAccount", _shown(before, path), _shown(after, path))
     return set()
 
 
