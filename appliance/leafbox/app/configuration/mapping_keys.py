@@ -10,10 +10,10 @@ import re
 from leafbox.app.configuration.fields import Block, Entry, Key, as_map, build, in_map, string
 from leafbox.app.configuration.go_text import quoted, shown
 from leafbox.app.configuration.problems import fail
-from leafbox.app.configuration.subjects import is_valid_subject
-from leafbox.app.configuration.transforms import TransformError, check_mapping
+from leafbox.app.configuration.subjects import as_bytes, is_valid_subject
 from leafbox.app.configuration.tree import Node
 from leafbox.broker.config import MappingDestination, SubjectMapping
+from leafbox.broker.transform import InvalidTransform, SubjectTransform
 from leafbox.protocol.errors import ConfigError
 
 
@@ -68,17 +68,18 @@ def _destinations(entry: Entry) -> list[MappingDestination]:
 
 
 def _check_weights(source: str, destinations: list[MappingDestination]) -> None:
-    """Raises `TransformError` with nats-server's text."""
+    """Raises `InvalidTransform` with nats-server's text."""
     seen: set[str] = set()
     totals: dict[str, int] = {}
     for destination in destinations:
         if destination.subject in seen:
-            raise TransformError(f"duplicate entry for {quoted(destination.subject)}")
+            raise InvalidTransform(f"duplicate entry for {quoted(destination.subject)}")
         seen.add(destination.subject)
         totals[destination.cluster] = totals.get(destination.cluster, 0) + destination.weight_percent
         if totals[destination.cluster] > 100:
-            raise TransformError("total weight needs to be <= 100")
-        check_mapping(source, destination.subject)
+            raise InvalidTransform("total weight needs to be <= 100")
+        if destination.subject:
+            SubjectTransform.compile(as_bytes(source), as_bytes(destination.subject))
 
 
 def _mapping(entry: Entry, block: Node) -> SubjectMapping | None:
@@ -96,7 +97,7 @@ def _mapping(entry: Entry, block: Node) -> SubjectMapping | None:
             return None
     try:
         _check_weights(source, destinations)
-    except TransformError as error:
+    except InvalidTransform as error:
         fail(entry.node, f"Error adding mapping for {named} : {error}")
     return SubjectMapping(source, tuple(destinations))
 

@@ -46,7 +46,6 @@ from leafbox.app.configuration.remote_keys import PROXY_KEYS, REMOTE_KEYS
 from leafbox.app.configuration.share_keys import EXPORT_KEYS, IMPORT_KEYS
 from leafbox.app.configuration.tls_keys import OCSP_PEER_KEYS, TLS_KEYS
 from leafbox.app.configuration.top_level_keys import TOP_LEVEL_KEYS
-from leafbox.app.configuration.unsupported import UNSUPPORTED_FEATURES, Severity
 from leafbox.broker.config import (
     AccountJetStreamLimits,
     AccountLimits,
@@ -275,11 +274,6 @@ def reference_page() -> str:
         parts.append("| key | default | reload | meaning |\n|---|---|---|---|")
         parts.extend(_row(chapter, key) for key in chapter.keys.keys)
         parts.append("")
-    parts.append("## What is read but not supported\n")
-    parts.append("| keys | at start | why |\n|---|---|---|")
-    for feature in UNSUPPORTED_FEATURES:
-        verdict = "refused" if feature.severity is Severity.REFUSED else "warning"
-        parts.append(f"| `{feature.keys}` | {verdict} | {feature.text} |")
     return "\n".join(parts) + "\n"
 
 
@@ -291,6 +285,9 @@ One file in the grammar of nats-server: `key: value`, `key = value` or `key valu
 `#` and `//`, variables `$NAME` (from the file, then from the environment), `include ./other.conf`. Sizes: `1K` is 1000,
 `1KB` is 1024. Durations are quoted when they end in `m`: `"2m"` (an unquoted `2m` is two million). An unknown key is an
 error. `leafbox-server -t -c FILE` checks a file without starting.
+
+Keys of nats-server that are read but have no effect here are named at start: with a warning, or by refusing to start
+where ignoring them would open the server or lose data (`appliance/leafbox/app/configuration/unsupported.py`).
 
 **reload** says whether SIGHUP applies a change (yes), or refuses the whole new file (no). Other names of a key follow
 it in brackets.

@@ -11,16 +11,13 @@ from functools import partial
 
 from leafbox.app.configuration.go_text import quoted
 from leafbox.app.configuration.subjects import (
+    as_bytes,
     has_wildcard,
     is_subset,
     is_valid_publish_subject,
     is_valid_subject,
-    overlaps,
-)
-from leafbox.app.configuration.transforms import (
-    TransformError,
-    check_transform,
     numbered_wildcards,
+    overlaps,
     unnumbered_wildcards,
 )
 from leafbox.broker.config import (
@@ -31,6 +28,7 @@ from leafbox.broker.config import (
     StreamExport,
     StreamImport,
 )
+from leafbox.broker.transform import InvalidTransform, SubjectTransform
 
 CYCLE_DEPTH_MAX = 1024
 """Accounts visited when looking for an import cycle."""
@@ -66,7 +64,7 @@ class Sharing:
         for check in checks:
             try:
                 check()
-            except (SharingError, TransformError) as error:
+            except (SharingError, InvalidTransform) as error:
                 found.append(str(error))
         return found
 
@@ -106,7 +104,7 @@ class Sharing:
             raise SharingError(f"{quoted(item.account)} account not defined for stream import")
         try:
             to = self._stream_target(account, exporter, item)
-        except (SharingError, TransformError) as error:
+        except (SharingError, InvalidTransform) as error:
             raise SharingError(f"Error adding stream import {quoted(item.subject)}: {error}") from error
         self._streams[account.name].append((item.account, to))
 
@@ -122,8 +120,8 @@ class Sharing:
             self._check_stream_cycle(exporter.name, subject, {account.name})
         if has_wildcard(item.subject) and to != item.subject:
             try:
-                check_transform(item.subject, numbered_wildcards(to), is_strict=True)
-            except TransformError as error:
+                _check_transform(item.subject, numbered_wildcards(to))
+            except InvalidTransform as error:
                 raise SharingError(
                     "failed to create mapping transform for stream import subject from "
                     f"{quoted(item.subject)} to {quoted(to)}: {error}"
@@ -154,7 +152,7 @@ class Sharing:
             raise SharingError(f"{quoted(item.account)} account not defined for service import")
         try:
             entry = self._service_entry(account, exporter, item)
-        except (SharingError, TransformError) as error:
+        except (SharingError, InvalidTransform) as error:
             raise SharingError(f"Error adding service import {quoted(item.subject)}: {error}") from error
         self._services[account.name].append(entry)
 
@@ -178,8 +176,8 @@ class Sharing:
         if has_wildcard(subject) and subject != local:
             target = unnumbered_wildcards(subject)
             try:
-                check_transform(target, numbered_wildcards(local), is_strict=True)
-            except TransformError as error:
+                _check_transform(target, numbered_wildcards(local))
+            except InvalidTransform as error:
                 raise SharingError(
                     "failed to create mapping transform for service import subject from "
                     f"{quoted(local)} to {quoted(target)}: {error}"
@@ -219,3 +217,10 @@ def _is_approved(exports: tuple[StreamExport, ...] | tuple[ServiceExport, ...], 
                 return position <= len(tokens) and tokens[position - 1] == importer
             return not export.accounts or importer in export.accounts
     return False
+
+
+def _check_transform(source: str, destination: str) -> None:
+    """Refuse a mapping of an import. Raises `InvalidTransform`."""
+    if not is_valid_subject(source) or not is_valid_subject(destination):
+        raise InvalidTransform("invalid subject")
+    SubjectTransform.compile(as_bytes(source), as_bytes(destination), strict=True)

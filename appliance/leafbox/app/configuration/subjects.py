@@ -1,6 +1,6 @@
-"""Subject rules the configuration checks: validity, subset, overlap. Works on text, not on the hot path.
+"""Subject rules the configuration checks, on text: the broker's rules, plus overlap and permission entries.
 
-Source: nats-server 2.15.1 `server/sublist.go`; ADR-6.
+Source: nats-server 2.15.1 `server/sublist.go`, `server/subject_transform.go`; ADR-6.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 
 from leafbox.app.configuration.go_text import quoted
+from leafbox.broker import transform
 
-_BLANK = re.compile("[\t\n\f\r ]")
+_WILDCARD_CALL = re.compile(r"\{\{\s*[wW]ildcard\s*\(([^,]+)\)\s*\}\}")
 
 
 def is_valid_subject(subject: str) -> bool:
     """No empty token, no white space, `>` only as the last token."""
-    tokens = subject.split(".")
-    return all(tokens) and ">" not in tokens[:-1] and not _BLANK.search(subject)
+    return transform.is_valid_subject(as_bytes(subject))
 
 
 def has_wildcard(subject: str) -> bool:
@@ -31,17 +31,7 @@ def is_valid_publish_subject(subject: str) -> bool:
 
 def is_subset(subject: str, pattern: str) -> bool:
     """Whether everything `subject` (may hold wildcards) matches is matched by `pattern`."""
-    tokens, wanted = subject.split("."), pattern.split(".")
-    for index, want in enumerate(wanted):
-        if index >= len(tokens) or (want == ">" and index < len(wanted) - 1):
-            return False
-        if want == ">":
-            return True
-        if tokens[index] == ">":
-            return False
-        if want != "*" and want != tokens[index]:
-            return False
-    return len(tokens) == len(wanted)
+    return transform.is_match(as_bytes(pattern).split(b"."), as_bytes(subject).split(b"."))
 
 
 def overlaps(first: str, second: str) -> bool:
@@ -69,3 +59,23 @@ def permission_problem(subject: str, is_queue_allowed: bool) -> str:
     if not is_valid_subject(words[1]):
         return f"queue {quoted(words[1])} is not a valid queue"
     return ""
+
+
+def numbered_wildcards(subject: str) -> str:
+    """`foo.*.*` as destination: `foo.$1.$2`."""
+    return transform.tokenize_wildcards(as_bytes(subject)).decode("utf-8", "surrogateescape")
+
+
+def unnumbered_wildcards(subject: str) -> str:
+    """`foo.$2.{{wildcard(1)}}` as pattern: `foo.*.*`."""
+    return ".".join("*" if _names_a_wildcard(part) else part for part in subject.split("."))
+
+
+def _names_a_wildcard(part: str) -> bool:
+    is_number = len(part) > 1 and part[0] == "$" and "1" <= part[1] <= "9"
+    return is_number or _WILDCARD_CALL.search(part) is not None
+
+
+def as_bytes(subject: str) -> bytes:
+    """A subject as it is on the wire."""
+    return subject.encode("utf-8", "surrogateescape")

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from leafbox.app.configuration.subjects import is_subset, is_valid_publish_subject, is_valid_subject, overlaps
+from leafbox.app.configuration.subjects import (
+    is_subset,
+    is_valid_publish_subject,
+    is_valid_subject,
+    numbered_wildcards,
+    overlaps,
+    unnumbered_wildcards,
+)
 
 
 @pytest.mark.parametrize("subject", ["a", "a.b", "*", ">", "a.*.c", "a.>", "a*b", "$SYS.x", "a>.b"])
@@ -45,3 +52,8 @@ def test_subset(subject: str, pattern: str, expected: bool) -> None:
 def test_overlap(first: str, second: str, expected: bool) -> None:
     assert overlaps(first, second) is expected
     assert overlaps(second, first) is expected
+
+
+def test_wildcards_are_numbered_and_back() -> None:
+    assert numbered_wildcards("a.*.b.*.>") == "a.$1.b.$2.>"
+    assert unnumbered_wildcards("a.$2.{{wildcard(1)}}.$x.>") == "a.*.*.$x.>"
