@@ -121,6 +121,7 @@ class MemoryTransport:
         self.protocol = protocol
         self.room = room
         self.taken = bytearray()
+        self.writes: list[bytes] = []
         self.is_lost = False
         self.extra: dict[str, object] = {}
         self._held = bytearray()
@@ -137,6 +138,7 @@ class MemoryTransport:
         """Take bytes for the peer; pauses the protocol at once when they have to wait."""
         if self.is_lost:
             return
+        self.writes.append(data)
         self._held += data
         self._pass_on()
         if len(self._held) > self._high and not self._is_paused:

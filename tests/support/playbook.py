@@ -45,6 +45,9 @@ class ScriptedClient(NatsConnection, asyncio.BufferedProtocol):
     def on_connected(self) -> None:
         self._note("connected")
 
+    def on_closing(self) -> None:
+        self._note("closing")
+
     def on_disconnected(self, error: Exception | None) -> None:
         self._note("disconnected", error)
         for subscription in list(self.subscriptions.values()):
@@ -90,6 +93,7 @@ class ScriptedClient(NatsConnection, asyncio.BufferedProtocol):
         subscription.account.sublist.remove(subscription.subject, subscription.queue, subscription)
 
     def on_first_pong(self) -> None:
+        self.first_pong_sent = True
         self._note("first pong")
 
     def on_pong(self) -> None:

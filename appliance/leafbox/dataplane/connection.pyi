@@ -4,6 +4,7 @@ from typing import Any, Protocol
 from leafbox.dataplane.routing import Receiver
 
 STALL_S: float
+LINGER_S: float
 
 class Framing(Protocol):
     pending_control: bytes

@@ -258,7 +258,10 @@ cdef class Connection(Receiver):
         self.write_is_blocked = False
         self.engine.blocked.discard(self)
         if self.framing is not None and not self.closed:
-            self.send_pending_control()
+            try:
+                self.send_pending_control()
+            except Exception as error:
+                self.end_after_error(error)
         if self.out_end > self.out_start and self.transport is not None:
             self.flush_or_end()
 
@@ -635,4 +638,8 @@ cdef class Connection(Receiver):
         """Run `on_closing` once."""
         if not self.end_is_announced:
             self.end_is_announced = True
-            self.on_closing()
+            try:
+                self.on_closing()
+            except Exception as error:
+                # The transport's end must still be announced.
+                self.end_after_error(error)

@@ -235,6 +235,9 @@ cdef class NatsConnection(Connection):
         at = name_length(operation)
         while at < line_len and is_space(data[at]):
             at += 1
+        if at > IGNORED_TEXT_MAX or (line_len > IGNORED_TEXT_MAX and operation in (OP_PING, OP_PONG, OP_OK)):
+            # Only a line cut by a read shows how long it grows; one that came at once must end the same way.
+            return self.incomplete(data, line_len)
         if operation == OP_PUB:
             return self.consume_publish(data, length, line_len, at, False)
         if operation == OP_HPUB:
@@ -251,7 +254,7 @@ cdef class NatsConnection(Connection):
     cdef Py_ssize_t incomplete(self, const char *data, Py_ssize_t length) except -2:
         """The line has no end yet: check the limits on what is there, then wait for more."""
         cdef Operation operation = identify(data, length)
-        cdef Py_ssize_t at
+        cdef Py_ssize_t at, counted
         if operation == OP_PING or operation == OP_PONG or operation == OP_OK:
             if length > IGNORED_TEXT_MAX:
                 self.on_violation("Unknown Protocol Operation", REASON_PROTOCOL_VIOLATION)
@@ -261,8 +264,11 @@ cdef class NatsConnection(Connection):
             at = name_length(operation)
             while at < length and is_space(data[at]):
                 at += 1
-            # White space before the arguments does not count, but it must not grow without end either.
-            if length - at > self.max_control_line or at > IGNORED_TEXT_MAX:
+            # White space before the arguments and the CR do not count, but must not grow without end either.
+            counted = length - at
+            if counted > 0 and memchr(data + at, c'\r', counted) != NULL:
+                counted -= 1
+            if counted > self.max_control_line or at > IGNORED_TEXT_MAX:
                 self.on_violation("maximum control line exceeded", "Maximum Control Line Exceeded")
                 return length
         return -1
