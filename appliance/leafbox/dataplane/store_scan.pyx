@@ -158,7 +158,6 @@ def replay(const unsigned char[::1] data not None, runs, uint64_t after_lsn, uin
 
 cdef class RecordCounter(RecordVisitor):
     """Counts records and their bytes per kind, for `leafbox store stats`."""
-    cdef public dict counts
 
     def __init__(self):
         self.counts = {}

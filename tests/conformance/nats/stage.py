@@ -45,6 +45,10 @@ class Stage:
         """Every script of a configuration at every cut."""
         return self._batch(kind, config, "cut")
 
+    def alone(self, kind: ServerKind, script: Script, variant: Variant) -> Transcript:
+        """One play with nothing else going on."""
+        return hold([(script, variant)], self._server(kind, script.config))[script.name, variant]
+
     def close(self) -> None:
         for server in self._servers.values():
             server.__exit__()
