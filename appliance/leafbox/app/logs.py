@@ -15,6 +15,7 @@ from pathlib import Path
 
 from leafbox.app.configuration.server_options import LoggingOptions
 from leafbox.clients.context import TRACE
+from leafbox.security.redact import redact
 
 LEVEL_NAMES = {
     TRACE: "TRC",
@@ -39,6 +40,8 @@ class NatsFormatter(logging.Formatter):
         text = record.getMessage()
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
+        # The last place where a secret can be caught, whatever text it came in.
+        text = redact(text)
         level = LEVEL_NAMES.get(record.levelno, "INF")
         if not self._is_time_logged:
             return f"[{self._pid}] [{level}] {text}"

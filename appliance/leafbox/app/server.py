@@ -107,7 +107,7 @@ class Server:
         options = self.options.clients
         listening = bind(options.host, options.port)
         port = int(listening.getsockname()[1])
-        tls = TlsListener(options.tls, allows_plain=options.is_clear_text_allowed) if options.tls else None
+        tls = _tls_listeners(self.options)["client"]
         facts = ListenerFacts(
             host=options.host,
             port=port,
@@ -129,7 +129,7 @@ class Server:
         if options.port == 0:
             return
         listening = bind(options.host, options.port)
-        tls = TlsListener(options.tls) if options.tls else None
+        tls = _tls_listeners(self.options)["websocket"]
         facts = ListenerFacts(
             host=options.host,
             port=int(listening.getsockname()[1]),
@@ -277,6 +277,7 @@ class Server:
         options = compare(self.options, options).options
         check_imports({account.name: account for account in options.broker.accounts})
         authenticator = self._authenticator(options)
+        tls = _tls_listeners(options)
         self.authenticator = authenticator
         old, self.options = self.options, options
         logs.configure(options.logging)
@@ -287,6 +288,8 @@ class Server:
             if context.auth_timeout_s == old.security.auth_timeout_s:
                 context.auth_timeout_s = options.security.auth_timeout_s
             context.is_tracing = options.logging.is_trace
+        for name, listener in self._listeners.items():
+            listener.use_tls(tls[name])
         for account in removed:
             for client in list(account.connections):
                 if isinstance(client, ClientConnection):
@@ -340,6 +343,15 @@ class Server:
         """SIGUSR1."""
         logs.reopen()
         self.logger.info("File log re-opened")
+
+
+def _tls_listeners(options: Options) -> dict[str, TlsListener | None]:
+    """TLS of each listener, from the files as they are now. Raises `ConfigError`."""
+    clients, websocket = options.clients, options.websocket
+    return {
+        "client": TlsListener(clients.tls, allows_plain=clients.is_clear_text_allowed) if clients.tls else None,
+        "websocket": TlsListener(websocket.tls) if websocket.tls and websocket.port else None,
+    }
 
 
 def _shown(host: str) -> str:

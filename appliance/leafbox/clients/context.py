@@ -13,6 +13,7 @@ from leafbox.broker.identity import API_LEVEL
 from leafbox.clients.ports import ConnectionEvents, NoEvents
 from leafbox.protocol.client_info import Info
 from leafbox.security.authentication import Authenticator, ListenerRules
+from leafbox.security.redact import redact_connect
 
 # Log level of protocol lines, below DEBUG.
 TRACE = 5
@@ -90,9 +91,10 @@ class ClientContext:
         return info
 
     def trace(self, client: object, line: bytes) -> None:
-        """Log an inbound control line; what follows CONNECT is left out, it holds credentials."""
-        shown = b"CONNECT" if line.startswith(b"CONNECT") else line
-        self.logger.log(TRACE, "%s - <<- [%s]", client, shown.decode("utf-8", "replace"))
+        """Log an inbound control line, a CONNECT without its secrets."""
+        is_connect = line.lstrip()[:7].upper() == b"CONNECT"
+        shown = redact_connect(line) if is_connect else line.decode("utf-8", "replace")
+        self.logger.log(TRACE, "%s - <<- [%s]", client, shown)
 
     def with_facts(self, **changes: object) -> None:
         """Change what INFO says of the listener (client_advertise on reload)."""

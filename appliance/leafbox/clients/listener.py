@@ -10,11 +10,13 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 from leafbox.clients.client import ClientConnection
 from leafbox.clients.context import ClientContext
-from leafbox.security.tls_accept import HandshakeFailed, TlsFacts, TlsPolicy, accept
+from leafbox.security.tls import TlsListener
+from leafbox.security.tls_accept import HandshakeFailed, TlsFacts, accept
 
 # Connections that wait to be accepted: a site's sensors all reconnect at once after a power cut.
 BACKLOG = 1024
@@ -49,7 +51,7 @@ class ClientListener:
         self,
         context: ClientContext,
         listener: socket.socket,
-        tls: TlsPolicy | None,
+        tls: TlsListener | None,
         tasks: asyncio.TaskGroup,
         logger: logging.Logger,
     ) -> None:
@@ -71,7 +73,8 @@ class ClientListener:
         """Begin to accept."""
         if self.tls is None:
             loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(self.make_protocol, sock=self._socket, backlog=BACKLOG)
+            # A duplicate, because a server closes its socket at its end and TLS may be switched on later.
+            self._server = await loop.create_server(self.make_protocol, sock=self._socket.dup(), backlog=BACKLOG)
         else:
             self._acceptor = self._tasks.create_task(self._accept_all(), name="client listener")
 
@@ -91,13 +94,41 @@ class ClientListener:
 
         return client.hello(), take_over
 
+    def use_tls(self, tls: TlsListener | None) -> None:
+        """After a reload: TLS for new connections, also on and off. Live connections stay, as in nats-server."""
+        is_switched = (tls is None) != (self.tls is None)
+        self.tls = tls
+        self.describe_tls()
+        if is_switched:
+            self._stop_accepting()
+            self._tasks.create_task(self.start(), name="client listener switches TLS")
+
+    def describe_tls(self) -> None:
+        """Bring INFO and the login rules in line with `tls`."""
+        said = self.tls.info_fields() if self.tls is not None else {}
+        self._context.with_facts(
+            is_tls_required=said.get("tls_required", False),
+            is_tls_verified=said.get("tls_verify", False),
+            is_tls_available=said.get("tls_available", False),
+        )
+        self._set_certificate_rule()
+
+    def _set_certificate_rule(self) -> None:
+        maps_certificates = self.tls is not None and self.tls.maps_certificates
+        self._context.rules = replace(self._context.rules, maps_certificates=maps_certificates)
+
     def stop(self) -> None:
         """Accept no more; live connections stay."""
+        self._stop_accepting()
+        self._socket.close()
+
+    def _stop_accepting(self) -> None:
         if self._server is not None:
             self._server.close()
+            self._server = None
         if self._acceptor is not None:
             self._acceptor.cancel()
-        self._socket.close()
+            self._acceptor = None
 
     async def _accept_all(self) -> None:
         loop = asyncio.get_running_loop()
@@ -119,10 +150,12 @@ class ClientListener:
             self._tasks.create_task(self._shake_hands(accepted, str(peer[0]), int(peer[1])), name="tls handshake")
 
     async def _shake_hands(self, accepted: socket.socket, ip: str, port: int) -> None:
-        assert self.tls is not None
+        tls = self.tls
         hello, take_over = self.hello_and_protocol(ip, port)
         try:
-            await accept(asyncio.get_running_loop(), accepted, self.tls, hello, take_over)
+            if tls is None:
+                raise HandshakeFailed("TLS was switched off meanwhile")
+            await accept(asyncio.get_running_loop(), accepted, tls, hello, take_over)
         except (HandshakeFailed, OSError) as failure:
             text = str(failure) if isinstance(failure, HandshakeFailed) else f"TLS handshake error: {failure}"
             self._logger.error("%s:%d - %s", ip, port, text)

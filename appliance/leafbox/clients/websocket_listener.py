@@ -12,7 +12,7 @@ from leafbox.clients.context import ClientContext
 from leafbox.clients.listener import ClientListener, TlsReady
 from leafbox.clients.websocket_client import WebsocketClient
 from leafbox.clients.websocket_upgrade import UpgradeHandler, UpgradeKind, UpgradeProtocol, UpgradeRules
-from leafbox.security.tls_accept import TlsPolicy
+from leafbox.security.tls import TlsListener
 
 
 class WebsocketListener(ClientListener):
@@ -22,7 +22,7 @@ class WebsocketListener(ClientListener):
         self,
         context: ClientContext,
         listener: socket.socket,
-        tls: TlsPolicy | None,
+        tls: TlsListener | None,
         tasks: asyncio.TaskGroup,
         logger: logging.Logger,
         options: WebsocketOptions,
@@ -46,3 +46,7 @@ class WebsocketListener(ClientListener):
     def hello_and_protocol(self, ip: str, port: int) -> tuple[bytes, TlsReady]:
         """Nothing is said before the upgrade."""
         return b"", lambda facts: self.make_protocol()
+
+    def describe_tls(self) -> None:
+        """A reload cannot switch this listener's TLS, so INFO stays; who the certificate names may change."""
+        self._set_certificate_rule()

@@ -1,6 +1,6 @@
 """TLS contexts from `tls {}` blocks, for listeners and for links we open, and what is checked after the handshake.
 
-A `TlsListener` owns the context that new connections get; a reload builds another one from the files as they are then,
+A `TlsListener` holds the context that new connections get; a reload builds another one from the files as they are then,
 and connections that are already up keep theirs. Source: config.md section 9; nats-server 2.15.1 `server/opts.go`
 `GenTLSConfig`.
 
@@ -69,12 +69,9 @@ VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 RATE_INTERVAL_S = 1.0
 """`connection_rate_limit` counts per second."""
 
-THROTTLED = "Connection throttling is active. Please try again later."
-"""What a connection over the limit is told, after INFO and before it is closed."""
-
 
 class TlsListener:
-    """The TLS side of one listener: a `TlsPolicy` for `tls_accept.accept`, kept over reloads.
+    """The TLS side of one listener: a `TlsPolicy` for `tls_accept.accept`. A reload makes a new one.
 
     Raises `ConfigError` when the files or names cannot be used.
     """
@@ -126,19 +123,12 @@ class TlsListener:
         return {name: value for name, value in fields.items() if value}
 
     def allows_connection(self, now_s: float) -> bool:
-        """Count a new connection; False when it is over `connection_rate_limit`: tell it `THROTTLED` and close."""
+        """Count a handshake; False when it is over `connection_rate_limit`."""
         return self._rate.allows(now_s)
 
     def refusal(self, facts: TlsFacts) -> str | None:
         """A peer whose key is not among the pins; a peer without certificate is not either."""
         return pin_refusal(self._options.pinned_certs, facts)
-
-    def reload(self, options: TlsOptions) -> None:
-        """Take over changed options and re-read the files. Raises `ConfigError`; nothing is changed then."""
-        context = server_context(options)
-        if options.connections_per_second_max != self._options.connections_per_second_max:
-            self._rate = _RateLimit(options.connections_per_second_max)
-        self._options, self._context = options, context
 
 
 def server_context(options: TlsOptions) -> ssl.SSLContext:

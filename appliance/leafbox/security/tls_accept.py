@@ -33,6 +33,10 @@ AUTO_FIRST_WAIT_S = 0.05
 """How long `handshake_first: auto` waits for a ClientHello before it sends INFO; nats-server's value."""
 
 
+THROTTLED_LINE = b"-ERR 'Connection throttling is active. Please try again later.'\r\n"
+"""What a peer over the handshake limit is told where INFO went out in plain text."""
+
+
 class HandshakeOrder(enum.Enum):
     """Who speaks first on a TLS listener."""
 
@@ -74,6 +78,10 @@ class TlsPolicy(Protocol):
     @property
     def handshake_timeout_s(self) -> float: ...
 
+    def allows_connection(self, now_s: float) -> bool:
+        """Count one handshake; False when there are too many in this second (`connection_rate_limit`)."""
+        ...
+
     def refusal(self, facts: TlsFacts) -> str | None:
         """Why this peer is turned away after a good handshake (a pin that does not match), or None."""
         ...
@@ -98,8 +106,8 @@ async def accept(
 
     `connection` must be non-blocking; it belongs to this function from the call on and is closed on every failure.
     `make_protocol` runs once the outcome is known; its protocol gets `connection_made` and then bytes as from any
-    other transport, and `hello` has been written before. Raises `HandshakeFailed`; nothing is sent to the peer then
-    (nats-server closes silently as well). Cancelling closes the socket.
+    other transport, and `hello` has been written before. Raises `HandshakeFailed`; the peer is closed silently then
+    (as nats-server does), unless it was over the handshake limit. Cancelling closes the socket.
     """
     try:
         hello_is_sent = policy.order is HandshakeOrder.INFO_FIRST
@@ -111,6 +119,10 @@ async def accept(
                 _send_all(connection, hello)
                 hello_is_sent = True
         is_plain = policy.allows_plain and await _speaks_plain(loop, connection, policy.handshake_timeout_s)
+        if not is_plain and not policy.allows_connection(loop.time()):
+            if hello_is_sent and hello:
+                _send_all(connection, THROTTLED_LINE)
+            raise HandshakeFailed("TLS handshake error: connection rate limit exceeded")
         gate = _Gate(policy, b"" if hello_is_sent else hello, make_protocol)
         if is_plain:
             await loop.connect_accepted_socket(lambda: gate, connection)

@@ -32,6 +32,10 @@ class Policy:
     first_wait_s: float = 0.05
     handshake_timeout_s: float = 5.0
     refused_because: str | None = None
+    is_throttling: bool = False
+
+    def allows_connection(self, now_s: float) -> bool:
+        return not self.is_throttling
 
     def refusal(self, facts: TlsFacts) -> str | None:
         return self.refused_because
@@ -274,6 +278,22 @@ def test_a_refused_peer_never_reaches_the_protocol(
     outcome = run_accept(policy, client)
     assert (outcome.client, outcome.protocols) == (b"", [])
     assert outcome.failure == "TLS handshake error: certificate not pinned"
+
+
+@pytest.mark.capability("SE23")
+@pytest.mark.parametrize("order", [HandshakeOrder.INFO_FIRST, HandshakeOrder.TLS_FIRST])
+def test_over_the_limit_a_peer_is_told_if_it_can_be_and_closed(
+    server_context: ssl.SSLContext, order: HandshakeOrder
+) -> None:
+    outcome = run_accept(Policy(server_context, order, is_throttling=True), until_end)
+    told = HELLO + b"-ERR 'Connection throttling is active. Please try again later.'\r\n"
+    assert outcome.client == (told if order is HandshakeOrder.INFO_FIRST else b"")
+    assert "rate limit" in outcome.failure
+
+
+def test_plain_clients_are_not_counted(server_context: ssl.SSLContext) -> None:
+    policy = Policy(server_context, HandshakeOrder.INFO_FIRST, allows_plain=True, is_throttling=True)
+    assert run_accept(policy, plain).client == HELLO + b"PING\r\n"
 
 
 def test_a_failing_protocol_factory_closes_the_socket_and_is_reported(server_context: ssl.SSLContext) -> None:
