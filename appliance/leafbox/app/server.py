@@ -65,6 +65,7 @@ class Server:
         self.run_files = RunFiles(options.server.pid_file, options.server.ports_file_directory)
         self.config_load_ns = self.identity.start_ns
         self.is_lame_duck = False
+        self._is_stopping = False
         self.stopped = asyncio.Event()
         self.authenticator = self._authenticator(options)
         self._listeners: dict[str, ClientListener] = {}
@@ -321,8 +322,9 @@ class Server:
 
     async def stop(self) -> None:
         """Close listeners and connections, let last bytes out, remove the run files."""
-        if self.stopped.is_set():
+        if self._is_stopping:
             return
+        self._is_stopping = True
         self.logger.info("Initiating Shutdown...")
         for listener in self._listeners.values():
             listener.stop()
