@@ -15,3 +15,7 @@ cdef struct Message:
     const char *body
     Py_ssize_t header_len
     Py_ssize_t body_len
+    # What the receivers were found by, when that is not `subject`: a stream's message keeps its own subject and goes to
+    # an inbox. NULL otherwise. Links to other servers need both.
+    const char *wire_subject
+    Py_ssize_t wire_subject_len

@@ -321,6 +321,7 @@ cdef class NatsConnection(Connection):
         message.body = data + body_at
         message.header_len = header
         message.body_len = size
+        message.wire_subject = NULL
         if self.traces:
             self.on_trace(data[:end])
         self.publish(&message)
@@ -451,6 +452,12 @@ cdef class NatsConnection(Connection):
         return 0
 
     # -- deliver ------------------------------------------------------------------------------------------------------
+
+    cdef bint takes(self, Subscription subscription, Receiver origin, Message *message) except -1:
+        if self.closed or subscription.closed or (origin is self and not self.echo):
+            return False
+        return not (subscription.filters_deliveries and self.permissions is not None
+                    and self.permissions.denies_delivery(message.subject, message.subject_len))
 
     cdef int deliver(self, Subscription subscription, Receiver origin, Message *message) except -1:
         cdef Subscription counted = subscription if subscription.primary is None else subscription.primary

@@ -1,8 +1,14 @@
 # How a message finds its receivers. Every protocol meets in `route`; every destination is a `Receiver`.
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 
 from leafbox.dataplane.message cimport Message
 from leafbox.dataplane.sublist cimport Sublist
+
+cdef struct QueueNames:             # the only groups that a message from another server may reach
+    const char **names
+    Py_ssize_t *lengths
+    Py_ssize_t count
 
 cdef class Receiver:
     # True for links to other servers: a queue group prefers members that are here.
@@ -10,6 +16,12 @@ cdef class Receiver:
     # Hand over one message. Returns 1 when it was taken, 0 when not (closed, filtered, no echo). Must copy what it
     # keeps, must not raise for the peer's faults, must not close transports while called.
     cdef int deliver(self, Subscription subscription, Receiver origin, Message *message) except -1
+    # Whether `deliver` would take it; asked before one link is picked for a queue group.
+    cdef bint takes(self, Subscription subscription, Receiver origin, Message *message) except -1
+    # For remote receivers: the same, once per message and link, with all queue groups that were picked for it.
+    # `subscriptions` are borrowed: one plain one or none, and one for each group.
+    cdef int deliver_picks(self, PyObject **subscriptions, Py_ssize_t count, Receiver origin,
+                           Message *message) except -1
 
 cdef class Subscription:
     cdef readonly bytes subject
@@ -36,3 +48,6 @@ cdef class AccountPlane:
     cdef public uint64_t in_msgs, in_bytes, out_msgs, out_bytes, slow_consumers
 
 cdef Py_ssize_t route(AccountPlane account, Receiver origin, Message *message) except -1
+# For messages from another server: found by the wire subject, and only the named queue groups (NULL: all of them).
+cdef Py_ssize_t route_from_remote(AccountPlane account, Receiver origin, Message *message, const char *found_by,
+                                  Py_ssize_t found_by_len, QueueNames *queues) except -1

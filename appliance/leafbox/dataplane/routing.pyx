@@ -4,7 +4,9 @@
 `route` is the one meeting point of all protocols (NATS PUB, MQTT PUBLISH, leaf LMSG, internal publish). It makes no
 Python object per message when the subject's match is cached and no mapping or import is involved.
 """
+from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
+from libc.string cimport memcmp
 
 from leafbox.dataplane.message cimport Message
 from leafbox.dataplane.sublist cimport MatchResult, Sublist
@@ -13,6 +15,10 @@ import logging
 import os
 
 logger = logging.getLogger(__name__)
+
+cdef enum:
+    # Links and queue groups behind links that one message is batched for; the rest is sent one by one.
+    REMOTE_PICKS_MAX = 64
 
 # xorshift64*: picks queue members; it decides nothing that must be secret.
 cdef uint64_t random_state = int.from_bytes(os.urandom(8), "little") | 1
@@ -31,6 +37,16 @@ cdef class Receiver:
 
     cdef int deliver(self, Subscription subscription, Receiver origin, Message *message) except -1:
         return 0
+
+    cdef bint takes(self, Subscription subscription, Receiver origin, Message *message) except -1:
+        return self is not origin and not subscription.closed
+
+    cdef int deliver_picks(self, PyObject **subscriptions, Py_ssize_t count, Receiver origin,
+                           Message *message) except -1:
+        cdef Py_ssize_t i, taken = 0
+        for i in range(count):
+            taken += self.deliver(<Subscription>subscriptions[i], origin, message)
+        return taken
 
 
 cdef class Subscription:
@@ -96,6 +112,7 @@ cdef class AccountPlane:
         message.body = body
         message.header_len = len(header)
         message.body_len = len(body)
+        message.wire_subject = NULL
         return route(self, origin, &message)
 
 
@@ -118,27 +135,90 @@ cdef inline int hand_over(Subscription subscription, Receiver origin, Message *m
     return subscription.receiver.deliver(subscription, origin, &local)
 
 
+cdef struct RemoteBatch:
+    Py_ssize_t count
+    PyObject *picks[REMOTE_PICKS_MAX]   # subscriptions, borrowed from the match result
+
+
 cdef Py_ssize_t route(AccountPlane account, Receiver origin, Message *message) except -1:
     """Deliver to every plain subscription and to one member of each queue group. Returns how many took it."""
-    cdef MatchResult result = account.sublist.match(message.subject, message.subject_len)
+    return deliver_result(account.sublist.match(message.subject, message.subject_len), origin, message, NULL)
+
+
+cdef Py_ssize_t route_from_remote(AccountPlane account, Receiver origin, Message *message, const char *found_by,
+                                  Py_ssize_t found_by_len, QueueNames *queues) except -1:
+    return deliver_result(account.sublist.match(found_by, found_by_len), origin, message, queues)
+
+
+cdef Py_ssize_t deliver_result(MatchResult result, Receiver origin, Message *message, QueueNames *queues) except -1:
     cdef Py_ssize_t delivered = 0, i
     cdef Subscription subscription
+    cdef RemoteBatch remotes
+    remotes.count = 0
     if result.plain_count:
         for i in range(result.plain_count):
             subscription = <Subscription>result.plain[i]
             if not subscription.closed:
-                delivered += hand_over(subscription, origin, message)
+                if subscription.receiver.is_remote:
+                    delivered += pick_remote(subscription, origin, message, &remotes)
+                else:
+                    delivered += hand_over(subscription, origin, message)
     if result.group_count:
-        delivered += route_groups(result, origin, message)
+        delivered += route_groups(result, origin, message, queues, &remotes)
+    if remotes.count:
+        delivered += send_to_remotes(origin, message, &remotes)
     return delivered
 
 
-cdef Py_ssize_t route_groups(MatchResult result, Receiver origin, Message *message) except -1:
+cdef Py_ssize_t pick_remote(Subscription subscription, Receiver origin, Message *message,
+                            RemoteBatch *remotes) except -1:
+    """Note that a link gets this message: however many of its interests match, it is sent once, at the end."""
+    if subscription.receiver is origin:
+        return 0
+    if subscription.local_subject is not None or remotes.count == REMOTE_PICKS_MAX:
+        return hand_over(subscription, origin, message)
+    remotes.picks[remotes.count] = <PyObject *>subscription
+    remotes.count += 1
+    return 0
+
+
+cdef Py_ssize_t send_to_remotes(Receiver origin, Message *message, RemoteBatch *remotes) except -1:
+    """One message per link, naming its queue groups."""
+    cdef PyObject *of_link[REMOTE_PICKS_MAX]
+    cdef Py_ssize_t i, j, count, delivered = 0
+    cdef Receiver link
+    for i in range(remotes.count):
+        if remotes.picks[i] == NULL:
+            continue
+        link = (<Subscription>remotes.picks[i]).receiver
+        count = 0
+        for j in range(i, remotes.count):
+            if remotes.picks[j] != NULL and (<Subscription>remotes.picks[j]).receiver is link:
+                of_link[count] = remotes.picks[j]
+                count += 1
+                remotes.picks[j] = NULL
+        delivered += link.deliver_picks(of_link, count, origin, message)
+    return delivered
+
+
+cdef bint is_named(bytes queue, QueueNames *queues) noexcept:
+    cdef Py_ssize_t i
+    for i in range(queues.count):
+        if queues.lengths[i] == len(queue) and memcmp(queues.names[i], <const char *>queue, len(queue)) == 0:
+            return True
+    return False
+
+
+cdef Py_ssize_t route_groups(MatchResult result, Receiver origin, Message *message, QueueNames *queues,
+                             RemoteBatch *remotes) except -1:
     cdef Py_ssize_t start = 0, end, group, count, first, i, delivered = 0
     cdef Subscription subscription
     cdef bint has_remote, done
     for group in range(result.group_count):
         end = result.group_ends[group]
+        if queues != NULL and not is_named(<bytes>result.queue_names[group], queues):
+            start = end
+            continue
         count = end - start
         first = <Py_ssize_t>(next_random() % <uint64_t>count)
         has_remote = False
@@ -155,34 +235,32 @@ cdef Py_ssize_t route_groups(MatchResult result, Receiver origin, Message *messa
                 done = True
                 break
         if has_remote and not done:
-            delivered += route_remote_group(result, start, count, origin, message)
+            delivered += pick_remote_member(result, start, count, origin, message, remotes)
         start = end
     return delivered
 
 
-cdef Py_ssize_t route_remote_group(MatchResult result, Py_ssize_t start, Py_ssize_t count,
-                                   Receiver origin, Message *message) except -1:
-    """No member is here: pick one link, in proportion to the members behind it; if it does not take it, another."""
-    cdef Py_ssize_t i, total = 0, target, picked = count
+cdef inline bint is_candidate(Subscription subscription, Receiver origin, Message *message) except -1:
+    return (subscription.receiver.is_remote and subscription.receiver is not origin
+            and subscription.receiver.takes(subscription, origin, message))
+
+
+cdef Py_ssize_t pick_remote_member(MatchResult result, Py_ssize_t start, Py_ssize_t count, Receiver origin,
+                                   Message *message, RemoteBatch *remotes) except -1:
+    """No member is here: pick one link, in proportion to the members behind it."""
+    cdef Py_ssize_t i, total = 0, target
     cdef Subscription subscription
     for i in range(count):
         subscription = <Subscription>result.members[start + i]
-        if subscription.receiver.is_remote and not subscription.closed and subscription.receiver is not origin:
+        if is_candidate(subscription, origin, message):
             total += max(subscription.queue_weight, 1)
     if total == 0:
         return 0
     target = <Py_ssize_t>(next_random() % <uint64_t>total)
     for i in range(count):
         subscription = <Subscription>result.members[start + i]
-        if subscription.receiver.is_remote and not subscription.closed and subscription.receiver is not origin:
+        if is_candidate(subscription, origin, message):
             target -= max(subscription.queue_weight, 1)
             if target < 0:
-                picked = min(picked, i)
-                if hand_over(subscription, origin, message):
-                    return 1
-    for i in range(picked):
-        subscription = <Subscription>result.members[start + i]
-        if (subscription.receiver.is_remote and not subscription.closed and subscription.receiver is not origin
-                and hand_over(subscription, origin, message)):
-            return 1
+                return pick_remote(subscription, origin, message, remotes)
     return 0
