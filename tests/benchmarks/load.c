@@ -54,10 +54,12 @@ struct connection {
     size_t in_size;
     char *out; /* what must still be written: out[out_at..out_size) */
     size_t out_at, out_size, out_capacity;
+    char *batch; /* a publisher's messages, written before `out` and never mixed with it */
+    size_t batch_at, batch_size;
     uint64_t count;                   /* messages built (publisher) or received (subscriber) */
     uint32_t number;                  /* which publisher */
     uint64_t next[PUBLISHERS_MAX];    /* sequence number expected of each publisher */
-    int pongs, wants_write;
+    int pongs, wants_write, publishes, asked;
     message_handler on_message;
 };
 
@@ -124,16 +126,20 @@ static void want_write(connection *c, int wanted) {
     if (epoll_ctl(epoll, EPOLL_CTL_MOD, c->fd, &event)) fail("epoll_ctl: %s", strerror(errno));
 }
 
-/* Write what is there; returns whether all of it went out. */
-static int flush(connection *c) {
-    while (c->out_at < c->out_size) {
-        ssize_t n = write(c->fd, c->out + c->out_at, c->out_size - c->out_at);
-        if (n < 0 && errno == EAGAIN) break;
+static void write_some(connection *c, const char *data, size_t *at, size_t size) {
+    while (*at < size) {
+        ssize_t n = write(c->fd, data + *at, size - *at);
+        if (n < 0 && errno == EAGAIN) return;
         if (n <= 0) fail("write: %s", strerror(errno));
-        c->out_at += n;
+        *at += n;
     }
-    want_write(c, c->out_at < c->out_size);
-    return c->out_at == c->out_size;
+}
+
+/* Write what is there; the rest goes out when the socket has room. */
+static void flush(connection *c) {
+    write_some(c, c->batch, &c->batch_at, c->batch_size);
+    if (c->batch_at == c->batch_size) write_some(c, c->out, &c->out_at, c->out_size);
+    want_write(c, c->batch_at < c->batch_size || c->out_at < c->out_size);
 }
 
 static void handle_line(connection *c, const char *line, size_t size) {
@@ -243,18 +249,17 @@ static void set_flow_lines(void) {
 static void build_batch(connection *c) {
     size_t stride = line_out_size + options.size + 2, fits = BATCH_BYTES / stride;
     uint64_t left = options.count - c->count, messages = fits ? fits : 1;
-    if (!c->out_capacity) {
-        c->out_capacity = stride * messages;
-        c->out = allocate(c->out_capacity);
-        memset(c->out, 'x', c->out_capacity);
+    if (!c->batch) {
+        c->batch = allocate(stride * messages);
+        memset(c->batch, 'x', stride * messages);
         for (uint64_t i = 0; i < messages; i++) {
-            memcpy(c->out + i * stride, line_out, line_out_size);
-            memcpy(c->out + (i + 1) * stride - 2, "\r\n", 2);
+            memcpy(c->batch + i * stride, line_out, line_out_size);
+            memcpy(c->batch + (i + 1) * stride - 2, "\r\n", 2);
         }
     }
     if (messages > left) messages = left;
     for (uint64_t i = 0; i < messages; i++) {
-        char *at = c->out + i * stride;
+        char *at = c->batch + i * stride;
         /* A step coprime to the number of subjects visits them all, far apart. */
         if (options.subjects) put_digits(at + number_at, c->count * 7919 % options.used, 5);
         if (options.unique) put_digits(at + unique_at, c->count, 8);
@@ -264,8 +269,8 @@ static void build_batch(connection *c) {
         }
         c->count++;
     }
-    c->out_at = 0;
-    c->out_size = messages * stride;
+    c->batch_at = 0;
+    c->batch_size = messages * stride;
 }
 
 static size_t check_messages(connection *c, const char *data, size_t size) {
@@ -316,8 +321,34 @@ static uint64_t slowest(connection **subs) {
     return least;
 }
 
+/* Whether the slowest subscriber is near enough that publishers may go on. */
+static int window_is_open(connection **pubs, connection **subs) {
+    uint64_t sent = 0, message = line_in_size + options.size + 2;
+    for (int i = 0; i < options.pubs; i++) sent += pubs[i]->count;
+    return !options.subs || sent - slowest(subs) < (WINDOW_BYTES + (uint64_t)options.pubs * BATCH_BYTES) / message + 1;
+}
+
+/* Give a publisher whose batch is out its next one, or after the last a PING; returns whether that was answered. */
+static int publish_on(connection *c, int may_publish) {
+    if (c->batch_at < c->batch_size) return 0;
+    if (c->count < options.count) {
+        if (may_publish) {
+            build_batch(c);
+            flush(c);
+        }
+        /* Called again when there is room; with a closed window, when a subscriber has read. */
+        want_write(c, may_publish || c->out_at < c->out_size);
+    } else if (!c->asked) {
+        c->asked = 1;
+        append_text(c, "PING\r\n");
+        flush(c);
+    }
+    return c->pongs > 0;
+}
+
 static void run_flow(void) {
     connection *pubs[PUBLISHERS_MAX], **subs = allocate(sizeof *subs * (options.subs + 1));
+    struct epoll_event events[EVENTS_MAX];
     if (options.pubs > PUBLISHERS_MAX) fail("too many publishers");
     if (!options.used) options.used = options.subjects;
     set_flow_lines();
@@ -325,39 +356,20 @@ static void run_flow(void) {
     for (int i = 0; i < options.pubs; i++) {
         pubs[i] = open_client("", NULL);
         pubs[i]->number = i;
-        free(pubs[i]->out);
-        pubs[i]->out = NULL;
-        pubs[i]->out_capacity = pubs[i]->out_size = 0;
+        pubs[i]->publishes = 1;
     }
-    uint64_t total = options.count * options.pubs, window = WINDOW_BYTES / (line_in_size + options.size + 2), sent = 0;
-    uint64_t messages_per_batch = BATCH_BYTES / (line_out_size + options.size + 2) + 1;
-    struct epoll_event events[EVENTS_MAX];
+    uint64_t total = options.count * options.pubs;
     double start = now_s();
-    for (int i = 0; i < options.pubs; i++) { build_batch(pubs[i]); want_write(pubs[i], 1); }
-    int asked[PUBLISHERS_MAX] = {0}, answered = 0;
-    while (answered < options.pubs || (options.subs && slowest(subs) < total)) {
+    for (;;) {
+        int may_publish = window_is_open(pubs, subs), answered = 0;
+        for (int i = 0; i < options.pubs; i++) answered += publish_on(pubs[i], may_publish);
+        if (answered == options.pubs && (!options.subs || slowest(subs) == total)) break;
         int n = wait_events(events);
         for (int i = 0; i < n; i++) {
             connection *c = events[i].data.ptr;
-            int publishes = c->number < (uint32_t)options.pubs && pubs[c->number] == c;
-            if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
-                receive(c, publishes ? handle_operations : consume_flow);
-                if (publishes && c->pongs == 1 && asked[c->number] == 1) { asked[c->number] = 2; answered++; }
-            }
-            if (publishes && events[i].events & EPOLLOUT && flush(c) && c->count < options.count) {
-                build_batch(c);
-                want_write(c, 1);
-            } else if (publishes && c->out_at == c->out_size && c->count == options.count && !asked[c->number]) {
-                asked[c->number] = 1;
-                append_text(c, "PING\r\n");
-                flush(c);
-            }
+            if (events[i].events & EPOLLOUT) flush(c);
+            if (events[i].events & ~EPOLLOUT) receive(c, c->publishes ? handle_operations : consume_flow);
         }
-        if (!options.subs) continue;
-        sent = 0;
-        for (int i = 0; i < options.pubs; i++) sent += pubs[i]->count;
-        int is_open = sent - slowest(subs) < window + messages_per_batch * options.pubs;
-        for (int i = 0; i < options.pubs; i++) want_write(pubs[i], is_open && pubs[i]->out_at < pubs[i]->out_size);
     }
     double seconds = now_s() - start;
     uint64_t counted = options.subs ? total * options.subs : total;

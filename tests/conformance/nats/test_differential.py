@@ -36,19 +36,8 @@ def test_script_is_sound(script: Script, stage: Stage) -> None:
 @pytest.mark.oracle
 @pytest.mark.parametrize("config", CONFIGS)
 def test_scripts_are_sound_however_cut(config: str, stage: Stage) -> None:
-    """Nor does the real server care where a script is cut in two, so a cut that changes our answer is our defect.
-
-    Thousands of plays at once on a busy machine reach the real server's own time limits now and then; a play counts
-    when it also differs alone.
-    """
-    differences = []
-    for (name, variant), got in stage.cut(ServerKind.REAL, config).items():
-        script = _BY_NAME[name]
-        expected = stage.expected(script)
-        if difference(script, expected, got) and (
-            text := difference(script, expected, stage.alone(ServerKind.REAL, script, variant))
-        ):
-            differences.append(f"{name}, {variant}\n{text}")
+    """Nor does the real server care where a script is cut in two, so a cut that changes our answer is our defect."""
+    differences = stage.differences_when_cut(ServerKind.REAL, config)
     assert not differences, "\n".join([f"{len(differences)} plays differ", *differences[:10]])
 
 

@@ -8,12 +8,12 @@ from tests.conformance.nats.scripts.notation import MODERN, QUIET, connect, hpub
 _BCRYPT = "$2b$04$8ruVtIbvGGO9.zWYL65P9.Ss92zmVLCdjC5wjnh4mwqRSApZdjEIu"
 
 CONFIGS = {
-    "token": "server_name: differential\nauthorization { token: s3cr3t }",
-    "bcrypt token": f'server_name: differential\nauthorization {{ token: "{_BCRYPT}" }}',
-    "one user": "server_name: differential\nauthorization { user: u, password: pw }",
+    "token": "server_name: differential\nauthorization { timeout: 60, token: s3cr3t }",
+    "bcrypt token": f'server_name: differential\nauthorization {{ timeout: 60, token: "{_BCRYPT}" }}',
+    "one user": "server_name: differential\nauthorization { timeout: 60, user: u, password: pw }",
     "users": f"""
         server_name: differential
-        authorization {{ users: [
+        authorization {{ timeout: 60, users: [
           {{user: u, password: pw}}
           {{user: b, password: "{_BCRYPT}"}}
           {{nkey: UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4}}
@@ -24,7 +24,7 @@ CONFIGS = {
     "no_auth_user": """
         server_name: differential
         no_auth_user: guest
-        authorization { users: [
+        authorization { timeout: 60, users: [
           {user: u, password: pw}
           {user: guest, password: pw, permissions: {publish: "*.open.>", subscribe: ["*.open.>", "_INBOX.>"]}}
         ] }
@@ -32,6 +32,7 @@ CONFIGS = {
     "permissions": """
         server_name: differential
         authorization {
+          timeout: 60
           default_permissions: {publish: "*.default", subscribe: "*.default"}
           users: [
             {user: all, password: pw, permissions: {}}

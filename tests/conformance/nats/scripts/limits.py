@@ -17,6 +17,7 @@ CONFIGS = {
     "two connections": "server_name: differential\nmax_connections: 2",
     "account limits": """
         server_name: differential
+        authorization { timeout: 60 }
         accounts: {
           A: { users: [{user: a, password: pw}], limits: {max_subscriptions: 2, max_payload: 16} }
           B: { users: [{user: b, password: pw}], limits: {max_connections: 2} }

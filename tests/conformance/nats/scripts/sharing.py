@@ -8,6 +8,7 @@ from tests.support.differential import REPLY, Step
 CONFIGS = {
     "accounts": """
         server_name: differential
+        authorization { timeout: 60 }
         accounts: {
           A: {
             users: [{user: a, password: pw}]
