@@ -298,7 +298,8 @@ class Server:
         self._reload_clients(old)
         self.config_load_ns = time.time_ns()
         self._show_facts()
-        self.logger.info("Reloaded server configuration")
+        digest = f" ({options.config_digest})" if options.config_digest else ""
+        self.logger.info("Reloaded server configuration%s", digest)
 
     def _reload_clients(self, old: Options) -> None:
         clients = self.clients()

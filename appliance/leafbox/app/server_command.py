@@ -56,7 +56,7 @@ def main() -> int:
             sys.stdout.write(TLS_HELP)
             return 0
         case Action.CHECK:
-            code, text = check_file(command.config_file, os.environ)
+            code, text = check_file(command.config_file, os.environ, flags=command.flags)
             _say(text)
             return code
         case Action.SIGNAL:
@@ -75,7 +75,7 @@ def _run(command: CommandLine) -> int:
         _say(f"{PROGRAM}: {error}\n")
         return 1
     for warning in configured.warnings:
-        _say(f"{PROGRAM}: {warning}\n")
+        _say(f"{warning}\n")
     return run_process(configured.options, load)
 
 
