@@ -39,6 +39,9 @@ ALLOWED: dict[str, str] = {
     "appliance/leafbox/dataplane/connection.pyx except Exception": (
         "root of every hook: reported to the loop, and the connection whose hook it was is closed"
     ),
+    "appliance/leafbox/dataplane/leaf_connection.pyx except Exception": (
+        "root of the hook for violations: reported to the loop, and the link is closed"
+    ),
     "appliance/leafbox/dataplane/nats_connection.pyx except Exception": (
         "a receiver's hook runs in the sender's turn: reported, and the receiver is closed"
     ),
