@@ -45,9 +45,9 @@ class Stage:
     def differences_when_cut(self, kind: ServerKind, config: str) -> list[str]:
         """Every script of a configuration at every cut: what differs from the real server's answer to it whole.
 
-        Tens of thousands of transcripts are not kept; a slice of plays is compared before the next is held. Thousands of
-        plays at once on a busy machine reach a server's own time limits now and then; a play counts when it also differs
-        alone.
+        Tens of thousands of transcripts are not kept; a slice of plays is compared before the next is held. Thousands
+        of plays at once on a busy machine reach a server's own time limits now and then; a play counts when it also
+        differs alone.
         """
         server, found = self._server(kind, config), []
         plays = [(script, variant) for script, variant in _CUTS if script.config == config]
