@@ -95,6 +95,8 @@ class Server:
             self.logger.info("Using configuration file: %s (%s)", self.options.config_file, self.options.config_digest)
         for warning in check_supported(self.options):
             self.logger.warning("%s", warning)
+        if self.authenticator.has_plain_secrets:
+            self.logger.warning("Plaintext passwords detected, use nkeys or bcrypt")
         self.run_files.write_pid()
         await self._start_monitoring()
         await self._start_websocket()

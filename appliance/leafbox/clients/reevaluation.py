@@ -16,7 +16,10 @@ def reevaluate(client: ClientConnection) -> None:
     authenticator = client.context.authenticator
     decision = authenticator.still_authorised(client.identity, client.facts())
     if isinstance(decision, Refusal):
-        client.refuse(decision.reason)
+        if decision.is_silent:
+            client.close("Client Closed")
+        else:
+            client.refuse(decision.reason)
         return
     account = client.context.broker.account(decision.account)
     if account is not client.account:

@@ -12,8 +12,9 @@ The order (config.md section 6, each step tried on nats-server 2.15.1):
 
 An `Authenticator` is immutable; a reload builds a new one and asks it `still_authorised` for each live connection.
 Passwords are not kept for that: `Identity.proof` is a keyed digest of the configured secret that was matched, so a
-changed secret ends the connection and an unchanged one does not. (nats-server keeps the password and would let a
-connection live when a hash was replaced by another one of the same password; ours reconnects.)
+changed secret ends the connection and an unchanged one does not. (nats-server keeps the password and asks again, so it
+lets a connection live when a hash was replaced by another one of the same password, or when credentials that were
+not needed before are right now; ours closes and the client logs in again.)
 
 Secrets never appear in reasons or in `repr`. Not here: sockets, timeouts, connection limits, compiled permissions.
 """
@@ -111,9 +112,13 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The peer is turned away with `Authorization Violation`; `reason` is for our log and never for the peer."""
+    """The peer is turned away with `Authorization Violation`; `reason` is for our log and never for the peer.
+
+    `is_silent`: it is closed without a word, as nats-server does after a reload that removed its user.
+    """
 
     reason: str
+    is_silent: bool = False
 
 
 Decision = Identity | Refusal
@@ -165,6 +170,13 @@ class Authenticator:
         self._nkeys: Mapping[str, UserOptions] = {user.nkey: user for user in options.users if user.nkey}
 
     @property
+    def has_plain_secrets(self) -> bool:
+        """Whether some configured password or token is not a bcrypt hash; worth a warning."""
+        options = self._options
+        stored = [options.password, options.token, *(user.password for user in self._users.values())]
+        return any(secret and not is_bcrypt(secret) for secret in stored)
+
+    @property
     def sends_nonce(self) -> bool:
         """Whether INFO must carry a nonce (core-protocol section 1.1)."""
         return bool(self._nkeys or self._options.operator.is_enabled or self._options.trusted_proxies)
@@ -198,14 +210,13 @@ class Authenticator:
         if self._operator is not None:
             return Refusal("operator mode accepts only JWTs")
         if not self.demands_login(facts.rules):
-            return Identity("", GLOBAL_ACCOUNT)
-        match identity.proof:
-            case Proof.NOTHING:
-                return Refusal("a login is needed now")
-            case Proof.SINGLE:
-                return self._still_single(identity, facts)
-            case Proof.NKEY | Proof.PASSWORD | Proof.CERTIFICATE | Proof.NO_AUTH_USER:
-                return self._still_user(identity, facts)
+            is_somebody = identity.name not in ("", TOKEN_NAME)
+            return USER_REMOVED if is_somebody else Identity("", GLOBAL_ACCOUNT)
+        if identity.proof is Proof.NOTHING:
+            return Refusal("a login is needed now")
+        if identity.name == TOKEN_NAME:
+            return self._still_token(identity, facts)
+        return self._still_user(identity, facts)
 
     # The configured users -------------------------------------------------------------------------------------------
 
@@ -330,27 +341,37 @@ class Authenticator:
 
     def _still_user(self, identity: Identity, facts: ConnectionFacts) -> Decision:
         user = self._nkeys.get(identity.nkey) if identity.nkey else self._users.get(identity.name)
+        proof = identity.proof
+        if user is None and not self._users:
+            user = self._single_user(identity.name, facts.rules)
+            proof = Proof.SINGLE
         if user is None:
-            return Refusal("user was removed")
+            return USER_REMOVED
         if refusal := _refuse_user(user, facts):
             return refusal
-        if identity.nkey and identity.proof is Proof.NO_AUTH_USER and user.nkey != self._no_auth_user(facts.rules):
+        if identity.nkey and proof is Proof.NO_AUTH_USER and user.nkey != self._no_auth_user(facts.rules):
             return Refusal("no_auth_user was changed")
-        if identity.proof is Proof.CERTIFICATE and not facts.rules.maps_certificates:
+        if proof is Proof.CERTIFICATE and not facts.rules.maps_certificates:
             return Refusal("certificates no longer name users")
-        current = _identity(user, identity.proof, b"" if user.nkey else self._secret_fingerprint(user.password))
+        if proof is Proof.SINGLE and self._users:
+            proof = Proof.PASSWORD
+        current = _identity(user, proof, b"" if user.nkey else self._secret_fingerprint(user.password))
         if current.secret_fingerprint != identity.secret_fingerprint:
-            return Refusal("password was changed")
+            return Refusal("password was changed", is_silent=proof is Proof.SINGLE)
         return current
 
-    def _still_single(self, identity: Identity, facts: ConnectionFacts) -> Decision:
+    def _single_user(self, name: str, rules: ListenerRules) -> UserOptions | None:
+        single = self._single(rules)
+        if single.token or not name or single.username != name:
+            return None
+        return UserOptions(name, single.password, is_proxy_required=self._options.is_proxy_required)
+
+    def _still_token(self, identity: Identity, facts: ConnectionFacts) -> Decision:
         single = self._single(facts.rules)
-        if self._users or self._nkeys:
-            return Refusal("the single user or token was replaced by users")
-        stored = single.token if identity.name == TOKEN_NAME else single.password
-        has_same_name = bool(single.token) if identity.name == TOKEN_NAME else single.username == identity.name
-        if not has_same_name or self._secret_fingerprint(stored) != identity.secret_fingerprint:
-            return Refusal("the single user or token was changed")
+        if self._users or self._nkeys or not single.token:
+            return Refusal("the token was removed")
+        if self._secret_fingerprint(single.token) != identity.secret_fingerprint:
+            return Refusal("the token was changed")
         if self._options.is_proxy_required and not facts.proxy_key:
             return Refusal("proxy required")
         return identity
@@ -375,6 +396,7 @@ class _Pending:
 
 
 WRONG_SECRET = Refusal("wrong password or token")
+USER_REMOVED = Refusal("user was removed", is_silent=True)
 
 
 def _refuse_user(user: UserOptions, facts: ConnectionFacts) -> Refusal | None:

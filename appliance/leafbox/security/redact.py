@@ -25,6 +25,7 @@ CONNECT_LINE_BYTES_MAX = 65536
 """Longer lines are not taken apart; no listener accepts them anyway."""
 
 _WORDS = r"pass(?:word|wd|phrase)?|auth_?token|token|jwt|sig|secret|seed|private_?key|api_?key|cookie|authorization"
+_NAME = rf"""(?<![A-Za-z])["']?(?:{_WORDS})["']?\s*[:=]\s*"""
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r"-----BEGIN ([A-Z ]*(?:PRIVATE KEY|SEED|JWT))-----.*?(?:-----+END \1-----+|\Z)", re.DOTALL),
@@ -34,13 +35,10 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@\"']*):[^\s/\"']*@", re.IGNORECASE), rf"\1:{URL_MASK}@"),
     (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/:@\"']+@", re.IGNORECASE), rf"\1{URL_MASK}@"),
     # "name": "value", name="value", name: value. In quotes up to the closing one, else up to a separator.
+    (re.compile(rf"""({_NAME})"(?:[^"\\]|\\.)*(?:"|\Z)""", re.IGNORECASE | re.DOTALL), rf'\1"{MASK}"'),
+    (re.compile(rf"""({_NAME})'(?:[^'\\]|\\.)*(?:'|\Z)""", re.IGNORECASE | re.DOTALL), rf"\1'{MASK}'"),
     (
-        re.compile(
-            rf"""((?<![A-Za-z])["']?(?:{_WORDS})["']?\s*[:=]\s*)"""
-            rf"""(?!{re.escape(MASK)})"""
-            r"""("(?:[^"\\]|\\.)*(?:"|\Z)|'(?:[^'\\]|\\.)*(?:'|\Z)|(?:Bearer\s+|Basic\s+)?[^\s,;}\])"']+)""",
-            re.IGNORECASE,
-        ),
+        re.compile(rf"""({_NAME})(?!{re.escape(MASK)})(?:Bearer\s+|Basic\s+)?[^\s,;}}\])"']+""", re.IGNORECASE),
         rf"\1{MASK}",
     ),
     # A seed: S, the role, base32.

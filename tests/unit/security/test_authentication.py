@@ -426,22 +426,13 @@ RELOADS = {
     "no_auth_user gone, user stays": (OPEN, Credentials(), MIXED, "A"),
     "no_auth_user was an nkey": (OPEN_NKEY, Credentials(), MIXED, "no_auth_user was changed"),
     "login becomes needed": (NOBODY, Credentials(), USERS, "a login is needed now"),
-    "login no longer needed": (USERS, Credentials("anna", "secret"), NOBODY, "$G"),
+    "login no longer needed, named user": (USERS, Credentials("anna", "secret"), NOBODY, "user was removed"),
+    "login no longer needed, token": (TOKEN, Credentials(token="t0ken"), NOBODY, "$G"),
     "still no login": (NOBODY, Credentials(), NOBODY, "$G"),
     "token stays": (TOKEN, Credentials(token="t0ken"), TOKEN, "$G"),
-    "token changed": (
-        TOKEN,
-        Credentials(token="t0ken"),
-        SecurityOptions(token="other"),
-        "the single user or token was changed",
-    ),
-    "token became a user": (TOKEN, Credentials(token="t0ken"), SINGLE, "the single user or token was changed"),
-    "token became users": (
-        TOKEN,
-        Credentials(token="t0ken"),
-        USERS,
-        "the single user or token was replaced by users",
-    ),
+    "token changed": (TOKEN, Credentials(token="t0ken"), SecurityOptions(token="other"), "the token was changed"),
+    "token became a user": (TOKEN, Credentials(token="t0ken"), SINGLE, "the token was removed"),
+    "token became users": (TOKEN, Credentials(token="t0ken"), USERS, "the token was removed"),
     "token behind a proxy": (
         TOKEN,
         Credentials(token="t0ken"),
@@ -449,17 +440,31 @@ RELOADS = {
         "proxy required",
     ),
     "single user stays": (SINGLE, Credentials("u", "secret"), SINGLE, "$G"),
-    "single user renamed": (
+    "single user renamed": (SINGLE, Credentials("u", "secret"), replace(SINGLE, username="v"), "user was removed"),
+    "single user became a token": (SINGLE, Credentials("u", "secret"), TOKEN, "user was removed"),
+    "single user became one of several": (
         SINGLE,
         Credentials("u", "secret"),
-        replace(SINGLE, username="v"),
-        "the single user or token was changed",
+        SecurityOptions(users=(UserOptions("u", HASHED, account="D"),)),
+        "D",
+    ),
+    "one of several became the single user": (
+        SecurityOptions(users=(UserOptions("u", HASHED, account="D"),)),
+        Credentials("u", "secret"),
+        SINGLE,
+        "$G",
     ),
     "single user's password changed": (
         SINGLE,
         Credentials("u", "secret"),
         replace(SINGLE, password="other"),
-        "the single user or token was changed",
+        "password was changed",
+    ),
+    "single user behind a proxy": (
+        SINGLE,
+        Credentials("u", "secret"),
+        replace(SINGLE, is_proxy_required=True),
+        "proxy required",
     ),
 }
 
@@ -474,6 +479,24 @@ def test_a_reload_judges_again(
     assert isinstance(identity, Identity)
     decision = Authenticator(after, passwords).still_authorised(identity, TCP)
     assert (decision.reason if isinstance(decision, Refusal) else decision.account) == expected
+
+
+@pytest.mark.capability("SE20")
+def test_only_who_lost_his_user_is_closed_without_a_word(decide: Decide, passwords: PasswordVerifier) -> None:
+    identity = decide(USERS, Credentials("anna", "secret"))
+    assert isinstance(identity, Identity)
+    for after, is_silent in ((replace(USERS, users=(HASH,)), True), (replace(USERS, users=(CHANGED,)), False)):
+        decision = Authenticator(after, passwords).still_authorised(identity, TCP)
+        assert isinstance(decision, Refusal)
+        assert decision.is_silent is is_silent
+
+
+def test_plain_secrets_are_noticed(passwords: PasswordVerifier) -> None:
+    def noticed(options: SecurityOptions) -> bool:
+        return Authenticator(options, passwords).has_plain_secrets
+
+    assert [noticed(options) for options in (NOBODY, SINGLE, TOKEN, USERS)] == [False, False, True, True]
+    assert not noticed(SecurityOptions(users=(HASH, ROBOT)))
 
 
 @pytest.mark.capability("SE20")
