@@ -174,6 +174,10 @@ class Playbook:
         self.engine = Engine(self.loop.as_loop)
         self.account = AccountPlane()
 
+    def close(self) -> None:
+        """For those who make very many: breaks the circle account, subscription, receiver, account."""
+        self.account.sublist.clear()
+
     def client(self, room: int | None = None, **settings: Any) -> Actor:
         """A connected client; `settings` are attributes of its connection, set before it connects."""
         connection = ScriptedClient(self.engine)

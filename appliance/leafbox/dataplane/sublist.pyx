@@ -325,12 +325,29 @@ cdef class Sublist:
         self.invalidate(subject)
         return True
 
+    def clear(self) -> None:
+        """Take everything out, remembered results included.
+
+        For the end of an account: entries lead back to it, and the garbage collector does not see them in here.
+        """
+        cdef Node *root = self.root
+        cdef CacheEntry *cache = self.cache
+        cdef Py_ssize_t capacity = self.cache_capacity, i
+        self.root = new_node()
+        self.removes += self.count
+        self.count = 0
+        self.cache = NULL
+        self.cache_capacity = 0
+        free_node(root)
+        for i in range(capacity):
+            self.drop_entry(&cache[i])
+        free(cache)
+
     cdef void invalidate(self, bytes subject) noexcept:
         cdef Py_ssize_t length = len(subject), probe
         cdef uint64_t hash
         cdef CacheEntry *entry
-        if self.cache_count == 0:
-            self.generation += 1
+        if self.cache_capacity == 0:
             return
         if literal_subject(subject, length):
             hash = hash_bytes(subject, length)
@@ -342,6 +359,9 @@ cdef class Sublist:
             return
         self.generation += 1
         for probe in range(min(CACHE_SWEEP, self.cache_capacity)):
+            if self.cache_capacity == 0:
+                # A finaliser cleared the index.
+                return
             entry = &self.cache[self.sweep_at & (self.cache_capacity - 1)]
             self.sweep_at += 1
             if entry.hash and entry.generation != self.generation:
@@ -417,8 +437,9 @@ cdef class Sublist:
         if self.cached_references + references > CACHED_REFERENCES_MAX:
             # Make room where this subject would stand; the budget recovers as subjects come by.
             for probe in range(CACHE_PROBES):
-                self.drop_entry(self.place_of(hash, probe))
-            if self.cached_references + references > CACHED_REFERENCES_MAX:
+                if self.cache_capacity:
+                    self.drop_entry(self.place_of(hash, probe))
+            if self.cached_references + references > CACHED_REFERENCES_MAX or self.cache_capacity == 0:
                 return
         key = <char *>malloc(length if length > 0 else 1)
         if key == NULL:

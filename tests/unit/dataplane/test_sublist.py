@@ -206,6 +206,66 @@ def test_removal_leaves_colliding_neighbours() -> None:
         assert not sublist.has_interest(name)
 
 
+def test_clearing_takes_everything_out() -> None:
+    sublist = Sublist()
+    entry = Entry()
+    seen = weakref.ref(entry)
+    for subject in (b"a", b"a.*", b"b.>"):
+        for queue in (None, b"q"):
+            sublist.insert(subject, queue, entry)
+    sublist.find(b"a.b")
+    result = sublist.find(b"a")
+    sublist.clear()
+    assert (sublist.count, sublist.cache_count, sublist.cached_references) == (0, 0, 0)
+    assert sublist.find(b"a").entries == []
+    assert result.entries == [entry]
+    del entry, result
+    gc.collect()
+    assert seen() is None
+    sublist.insert(b"a", None, 1)
+    assert plain(sublist, b"a") == [1]
+    sublist.clear()
+    sublist.clear()
+    assert not sublist.remove(b"a", None, 1)
+
+
+class Clearer:
+    """An entry whose end clears the index it was in."""
+
+    def __init__(self, sublist: Sublist) -> None:
+        self.sublist = sublist
+
+    def __del__(self) -> None:
+        self.sublist.clear()
+
+
+def test_a_finaliser_may_clear_the_index() -> None:
+    sublist = Sublist()
+    for most in (1, 70, 2000):
+        for number in range(most):
+            entry = Clearer(sublist)
+            sublist.insert(b"x.%d" % number, None, entry)
+            sublist.find(b"x.%d" % number)
+        # The cache holds the last one alone; each of these changes looks at it.
+        sublist.remove(b"x.%d" % number, None, entry)
+        del entry
+        for change in range(300):
+            sublist.insert(b"w.*", None, change)
+    assert sublist.find(b"w.x").entries
+
+
+def test_the_end_of_an_index_may_change_another() -> None:
+    first, second = Sublist(), Sublist()
+    for _ in range(3):
+        first.insert(b"x.*", None, Meddler(second))
+        first.find(b"x.y")
+        second.insert(b"y", None, Meddler(first))
+        second.find(b"y")
+        first.clear()
+        second.clear()
+        first.clear()
+
+
 # -- cache -------------------------------------------------------------------------------------------------------------
 
 
@@ -450,7 +510,7 @@ def test_a_collection_during_a_match_may_remove_subscriptions() -> None:
             sublist.insert(b"a.b", b"q", entry)
             Cycle(sublist, b"a.b", entry)
             del entry
-            gc.set_threshold(1)
+            gc.set_threshold(1, 10_000, 10_000)
             result = sublist.find(b"a.b")
             assert len(result.groups) == len(result.queue_names) <= 1
             gc.set_threshold(*thresholds)
