@@ -56,7 +56,7 @@ architecture: $(VENV)/development.stamp ## Layers, sizes, banned calls, generate
 	$(PYTEST) -q tests/architecture
 
 ##@ Now and then
-.PHONY: asan fuzz bench lock docs clean help
+.PHONY: asan properties fuzz bench lock docs clean help
 # The compiler flags are added to those of pyproject.toml. Python's own allocator hides overruns inside its arenas,
 # hence malloc; Python does not free everything at exit, hence no leak check; the report goes to file descriptor 2.
 ASAN_ENVIRONMENT = LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 \
@@ -67,9 +67,20 @@ ASAN_TESTS ?= tests/unit/dataplane tests/unit/clients tests/properties tests/e2e
 asan: setup build/asan.stamp ## The data plane's tests on an AddressSanitizer build
 	$(ASAN_ENVIRONMENT) $(PYTEST) -p no:cacheprovider --capture=sys --override-ini timeout=600 -m "not memory" $(ASAN_TESTS) $(ARGS)
 
-fuzz: setup build/asan.stamp ## Property tests with many more examples, on the same build
+properties: setup build/asan.stamp ## Property tests with many more examples, on the same build
 	$(ASAN_ENVIRONMENT) $(PYTEST) -p no:cacheprovider --capture=sys --override-ini timeout=0 \
 		--hypothesis-profile=fuzz tests/properties $(ARGS)
+
+# All targets in turn, or some: make fuzz TARGETS=client_parser FUZZ_S=3600. atheris brings libFuzzer and clang's
+# AddressSanitizer in one library; what it found stays in build/fuzz/corpus.
+TARGETS ?= $(patsubst tests/fuzz/fuzz_%.py,%,$(wildcard tests/fuzz/fuzz_*.py))
+FUZZ_S ?= 600
+fuzz: build/fuzz.stamp ## Search for inputs that break a parser (libFuzzer, AddressSanitizer)
+	export LD_PRELOAD="$(CURDIR)/build/fuzz/packages/asan_with_fuzzer.so" PYTHONMALLOC=malloc
+	export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONPATH=build/fuzz/lib:build/fuzz/packages
+	for target in $(TARGETS); do
+		$(PYTHON_IN_VENV) -m tests.fuzz $$target -max_total_time=$(FUZZ_S) -rss_limit_mb=3000 $(ARGS)
+	done
 
 bench: setup ## Benchmarks beside the real nats-server
 	$(PYTHON_IN_VENV) -m tests.benchmarks $(ARGS)
@@ -155,4 +166,16 @@ build/asan.stamp: $(DATAPLANE_SOURCES) $(shell find appliance/leafbox -name '*.p
 	find build/asan/lib -name '*.py' -delete
 	export CFLAGS="-fsanitize=address -fno-omit-frame-pointer -g" LDFLAGS="-fsanitize=address"
 	$(SETUPTOOLS) build --build-base build/asan --build-lib build/asan/lib --parallel 2
+	touch $@
+
+# gcc instruments, but must not link its own sanitizer: the one that atheris brings is loaded first.
+build/fuzz.stamp: $(DATAPLANE_SOURCES) $(shell find appliance/leafbox -name '*.py') tests/fuzz/coverage.c pyproject.toml | setup
+	@echo "fuzz: compiling the data plane with coverage and AddressSanitizer"
+	mkdir -p build/fuzz/lib
+	find build/fuzz/lib -name '*.py' -delete
+	$(PIP) --upgrade --target build/fuzz/packages 'atheris>=3,<4'
+	gcc -O2 -fPIC -c tests/fuzz/coverage.c -o build/fuzz/coverage.o
+	export CC="gcc -fsanitize=address -fsanitize-coverage=trace-pc,trace-cmp -fno-omit-frame-pointer -g"
+	export LDSHARED="gcc -shared $(CURDIR)/build/fuzz/coverage.o"
+	$(SETUPTOOLS) build --build-base build/fuzz --build-lib build/fuzz/lib --parallel 2
 	touch $@

@@ -11,7 +11,7 @@ import pytest
 from tests.support.capabilities import CapabilityRecorder
 from tests.support.servers import ServerKind, ServerProcess, StartServer
 
-# Examples come from a fixed seed, so that a run can be repeated; `make fuzz` looks further with new ones.
+# Examples come from a fixed seed, so that a run can be repeated; `make properties` looks further with new ones.
 hypothesis.settings.register_profile("default", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("fuzz", deadline=None, derandomize=False, max_examples=20_000)
 hypothesis.settings.load_profile("default")

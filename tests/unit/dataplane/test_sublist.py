@@ -170,6 +170,7 @@ def test_removal_gives_back_the_entries() -> None:
 
 
 @pytest.mark.memory
+@pytest.mark.memory
 def test_removal_prunes_what_became_unused() -> None:
     """A site that subscribes to ever new subjects must not grow: a tree of dead nodes would show as memory."""
 
