@@ -1,0 +1,1 @@
+"""JetStream as values: configurations, requests, responses, errors, header and subject codecs. No I/O, no clock."""
