@@ -396,6 +396,11 @@ cdef class ConsumerProgress(StreamReader):
         """Messages that match and were not delivered."""
         return max(self.undelivered_now(), 0)
 
+    @property
+    def redelivery_count(self) -> int:
+        """Messages queued to be delivered again."""
+        return len(self.redelivery_queue)
+
     def recount(self) -> None:
         """Count what is left from scratch (start, purge, reset, new filter)."""
         if self.skip_list:

@@ -1,0 +1,162 @@
+"""The JetStream API of one account: finds the handler for a request, answers it, audits it.
+
+A handler takes an `ApiCall` and returns the response's fields, or raises `RequestRejected`; what it changed is durable
+before the response leaves (`ApiCall.lsn`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from leafbox.jetstream.context import API_LEVEL
+from leafbox.protocol.errors import RequestRejected
+from leafbox.protocol.jetstream import error_catalog as errors
+from leafbox.protocol.jetstream import headers
+from leafbox.protocol.jetstream.go_json import GoStruct, InvalidJson, JsonObject, decode, encode, to_object
+
+if TYPE_CHECKING:
+    from leafbox.jetstream.account import JetStreamAccount
+    from leafbox.jetstream.consumer import Consumer
+    from leafbox.jetstream.stream import Stream
+
+NAMES_LIMIT = 1024
+LIST_LIMIT = 256
+
+T = TypeVar("T", bound=GoStruct)
+
+
+@dataclass(slots=True)
+class ApiCall:
+    """One request: its subject's tokens after `$JS.API`, body, header, who asked."""
+
+    owner: JetStreamAccount
+    tokens: list[str]
+    reply: bytes
+    header: bytes
+    body: bytes
+    origin: object
+    lsn: int = 0
+
+    def decoded(self, kind: type[T]) -> T:
+        """The body as `kind`; `RequestRejected` (10025) if it is not."""
+        try:
+            return decode(kind, self.body, strict=self.owner.context.options.is_strict)
+        except InvalidJson as error:
+            raise errors.INVALID_JSON.rejected(err=error) from None
+
+    @property
+    def is_empty(self) -> bool:
+        """No body, or an empty JSON object."""
+        body = self.body.strip()
+        return not body or body in (b"{}", b"[]", b"null") or body.replace(b" ", b"") == b"{}"
+
+    def stream(self, index: int = 2) -> Stream:
+        """The stream named by a token; `RequestRejected` (10059) if there is none."""
+        stream = self.owner.streams.get(self.tokens[index])
+        if stream is None:
+            raise errors.STREAM_NOT_FOUND.rejected()
+        return stream
+
+    def consumer(self) -> Consumer:
+        """The consumer named by the last two tokens; `RequestRejected` (10059, 10014) if there is none."""
+        consumer = self.stream().consumers.get(self.tokens[3])
+        if consumer is None:
+            raise errors.CONSUMER_NOT_FOUND.rejected()
+        return consumer
+
+
+Handler: TypeAlias = Callable[[ApiCall], "JsonObject | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A handler, the response's type name, how many tokens the subject must have, and what an error response shows."""
+
+    handler: Handler
+    response: str
+    token_count: int
+    has_more_tokens: bool = False
+    on_error: tuple[tuple[str, object], ...] = ()
+
+
+class ApiRouter:
+    """All endpoints, by the words of their subjects."""
+
+    def __init__(self, owner: JetStreamAccount, endpoints: dict[tuple[str, ...], Endpoint]) -> None:
+        self._owner = owner
+        self._endpoints = endpoints
+        self.total = 0
+        self.error_count = 0
+
+    def receive(self, subject: bytes, reply: bytes, header: bytes, payload: bytes, origin: object) -> bool | None:
+        """A message on `$JS.API.>`. False: nobody is responsible, the sender hears "no responders"."""
+        text = subject.decode("utf-8", "replace")
+        tokens = text.split(".")[2:]
+        if tokens[:3] == ["CONSUMER", "MSG", "NEXT"]:
+            return self._next(tokens, reply, header, payload)
+        if tokens[0] == "DIRECT":
+            return False
+        endpoint = self._endpoints.get(tuple(tokens[:2])) or self._endpoints.get(tuple(tokens[:3]))
+        endpoint = endpoint or self._endpoints.get((tokens[0],))
+        if endpoint is None or not (
+            len(tokens) == endpoint.token_count or (endpoint.has_more_tokens and len(tokens) > endpoint.token_count)
+        ):
+            return None
+        call = ApiCall(self._owner, tokens, reply, header, payload, origin)
+        self._answer(endpoint, call, text)
+        return None
+
+    def _next(self, tokens: list[str], reply: bytes, header: bytes, payload: bytes) -> bool | None:
+        if len(tokens) != 5:
+            return False
+        stream = self._owner.streams.get(tokens[3])
+        consumer = stream.consumers.get(tokens[4]) if stream is not None else None
+        if consumer is None:
+            return False
+        consumer.request(reply, header, payload)
+        return None
+
+    def _answer(self, endpoint: Endpoint, call: ApiCall, subject: str) -> None:
+        response: JsonObject = {"type": f"io.nats.jetstream.api.v1.{endpoint.response}_response"}
+        try:
+            if headers.requires_higher_level(call.header, API_LEVEL):
+                raise errors.REQUIRED_API_LEVEL.rejected()
+            fields = endpoint.handler(call)
+            if fields is None:
+                return
+            response.update(fields)
+        except RequestRejected as rejected:
+            response["error"] = {
+                "code": rejected.code,
+                "err_code": rejected.err_code,
+                "description": rejected.description,
+            }
+            response.update(dict(endpoint.on_error))  # type: ignore[arg-type]
+            self.error_count += 1
+        self.total += 1
+        text = encode(response)
+        finish = partial(self._finish, call, subject, text)
+        if call.lsn:
+            self._owner.context.gate.when_durable(call.lsn, finish)
+        else:
+            finish()
+
+    def _finish(self, call: ApiCall, subject: str, response: bytes) -> None:
+        if call.reply:
+            self._owner.account.publish(call.reply, response)
+        self._owner.advisories.audit(
+            subject, call.body.decode("utf-8", "replace"), response.decode(), self._owner.context.describe_client(call.origin)
+        )
+
+
+def paged(total: int, offset: int, limit: int) -> JsonObject:
+    """The paging fields of list responses; the offset is clamped to the total."""
+    return {"total": total, "offset": min(max(offset, 0), total), "limit": limit}
+
+
+def embedded(value: GoStruct) -> JsonObject:
+    """The fields of a value, to be merged into a response."""
+    return to_object(value)

@@ -1,0 +1,167 @@
+"""API endpoints of consumers."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from leafbox.dataplane.stream_ingest import now_ns
+from leafbox.jetstream.api import LIST_LIMIT, NAMES_LIMIT, ApiCall, Endpoint, embedded, paged
+from leafbox.protocol.jetstream import error_catalog as errors
+
+from leafbox.protocol.jetstream.consumer_config import CreateConsumerRequest
+from leafbox.protocol.jetstream.go_json import JsonObject
+from leafbox.protocol.jetstream.go_time import format_time
+from leafbox.protocol.jetstream.requests import (
+    ConsumerPauseRequest,
+    ConsumerResetRequest,
+    ConsumerUnpinRequest,
+    PagedRequest,
+)
+
+_GROUP_NAME = re.compile(r"[a-zA-Z0-9/_=-]{1,16}")
+
+
+def create(call: ApiCall) -> JsonObject:
+    """`CONSUMER.CREATE.<stream>[.<consumer>[.<filter>]]`."""
+    request = call.decoded(CreateConsumerRequest)
+    stream_name = call.tokens[2]
+    is_named = len(call.tokens) > 3
+    name = call.tokens[3] if is_named else request.config.name
+    filter_subject = ".".join(call.tokens[4:])
+    _check_names(request, stream_name, name)
+    config = request.config
+    if is_named:
+        if config.durable_name and config.durable_name != name:
+            raise errors.CONSUMER_DURABLE_NAME_NOT_MATCH_SUBJECT.rejected()
+        request = msgspec.structs.replace(request, config=msgspec.structs.replace(config, name=name))
+    elif config.durable_name:
+        raise errors.CONSUMER_EPHEMERAL_WITH_DURABLE_NAME.rejected()
+    if filter_subject and config.filter_subjects:
+        raise errors.CONSUMER_MULTIPLE_FILTERS_NOT_ALLOWED.rejected()
+    if filter_subject and config.filter_subject != filter_subject:
+        raise errors.CONSUMER_CREATE_FILTER_SUBJECT_MISMATCH.rejected()
+    return _create(call, request)
+
+
+def create_durable(call: ApiCall) -> JsonObject:
+    """`CONSUMER.DURABLE.CREATE.<stream>.<consumer>`, the old way."""
+    request = call.decoded(CreateConsumerRequest)
+    if len(call.tokens) != 5:
+        raise errors.CONSUMER_DURABLE_NAME_NOT_IN_SUBJECT.rejected()
+    name = call.tokens[4]
+    _check_names(request, call.tokens[3], name)
+    if not request.config.durable_name:
+        raise errors.CONSUMER_DURABLE_NAME_NOT_SET.rejected()
+    if name != request.config.durable_name:
+        raise errors.CONSUMER_DURABLE_NAME_NOT_MATCH_SUBJECT.rejected()
+    config = msgspec.structs.replace(request.config, name=name)
+    return _create(call, msgspec.structs.replace(request, config=config))
+
+
+def _check_names(request: CreateConsumerRequest, stream_name: str, name: str) -> None:
+    if stream_name != request.stream_name:
+        raise errors.STREAM_MISMATCH.rejected()
+    if any(separator in name for separator in "\\/"):
+        raise errors.CONSUMER_NAME_CONTAINS_PATH_SEPARATORS.rejected()
+
+
+def _create(call: ApiCall, request: CreateConsumerRequest) -> JsonObject:
+    if request.config.num_replicas > 1:
+        raise errors.STREAM_REPLICAS_NOT_SUPPORTED.rejected()
+    stream = call.owner.streams.get(request.stream_name)
+    if stream is None:
+        raise errors.STREAM_NOT_FOUND.rejected()
+    consumer, call.lsn = call.owner.create_consumer(stream, request.config, request.action, request.pedantic)
+    return embedded(consumer.info())
+
+
+def names(call: ApiCall) -> JsonObject:
+    """`CONSUMER.NAMES.<stream>`."""
+    request = call.decoded(PagedRequest)
+    found = sorted(consumer.name for consumer in call.stream().public_consumers())
+    page = paged(len(found), request.offset, NAMES_LIMIT)
+    return {**page, "consumers": list(found[max(request.offset, 0) :][:NAMES_LIMIT])}
+
+
+def listing(call: ApiCall) -> JsonObject:
+    """`CONSUMER.LIST.<stream>`; shows the stored metadata only, as nats-server does."""
+    request = call.decoded(PagedRequest)
+    found = sorted(call.stream().public_consumers(), key=lambda consumer: consumer.name)
+    page = paged(len(found), request.offset, LIST_LIMIT)
+    selected = found[max(request.offset, 0) :][:LIST_LIMIT]
+    infos = [msgspec.structs.replace(consumer.info(), config=consumer.config) for consumer in selected]
+    return {**page, "consumers": [embedded(info) for info in infos]}
+
+
+def info(call: ApiCall) -> JsonObject:
+    """`CONSUMER.INFO.<stream>.<consumer>`."""
+    if not call.is_empty:
+        raise errors.NOT_EMPTY_REQUEST.rejected()
+    return embedded(call.consumer().info())
+
+
+def delete(call: ApiCall) -> JsonObject:
+    """`CONSUMER.DELETE.<stream>.<consumer>`."""
+    if not call.is_empty:
+        raise errors.NOT_EMPTY_REQUEST.rejected()
+    consumer = call.consumer()
+    consumer.stream.delete_consumer(consumer.name)
+    return {"success": True}
+
+
+def pause(call: ApiCall) -> JsonObject:
+    """`CONSUMER.PAUSE.<stream>.<consumer>`; nothing or a past time resumes."""
+    request = call.decoded(ConsumerPauseRequest)
+    consumer = call.consumer()
+    consumer.set_pause(request.pause_until)
+    remaining = request.pause_until - now_ns()
+    response: JsonObject = {"paused": remaining > 0, "pause_until": format_time(request.pause_until)}
+    if remaining > 0:
+        response["pause_remaining"] = remaining
+    return response
+
+
+def unpin(call: ApiCall) -> JsonObject:
+    """`CONSUMER.UNPIN.<stream>.<consumer>`."""
+    if call.is_empty:
+        raise errors.BAD_REQUEST.rejected()
+    request = call.decoded(ConsumerUnpinRequest)
+    if not request.group:
+        raise errors.INVALID_JSON.rejected(err="consumer group not specified")
+    if not _GROUP_NAME.fullmatch(request.group):
+        raise errors.CONSUMER_INVALID_GROUP_NAME.rejected()
+    consumer = call.consumer()
+    if request.group not in consumer.config.priority_groups:
+        raise errors.CONSUMER_INVALID_PRIORITY_GROUP.rejected()
+    consumer.unpin(request.group, "admin")
+    return {}
+
+
+def reset(call: ApiCall) -> JsonObject | None:
+    """`CONSUMER.RESET.<stream>.<consumer>`; an unknown consumer is not answered."""
+    stream = call.owner.streams.get(call.tokens[2])
+    consumer = stream.consumers.get(call.tokens[3]) if stream is not None else None
+    if consumer is None or not call.reply:
+        return None
+    request = call.decoded(ConsumerResetRequest)
+    seq = consumer.reset(request.seq)
+    return {**embedded(consumer.info()), "reset_seq": seq}
+
+
+_PAGE_ZERO = (("total", 0), ("offset", 0), ("limit", 0), ("consumers", None))
+_PAUSE_ZERO = (("paused", False), ("pause_until", "0001-01-01T00:00:00Z"))
+
+ENDPOINTS: dict[tuple[str, ...], Endpoint] = {
+    ("CONSUMER", "CREATE"): Endpoint(create, "consumer_create", 3, has_more_tokens=True),
+    ("CONSUMER", "DURABLE", "CREATE"): Endpoint(create_durable, "consumer_create", 4, has_more_tokens=True),
+    ("CONSUMER", "NAMES"): Endpoint(names, "consumer_names", 3, on_error=_PAGE_ZERO),
+    ("CONSUMER", "LIST"): Endpoint(listing, "consumer_list", 3, on_error=_PAGE_ZERO),
+    ("CONSUMER", "INFO"): Endpoint(info, "consumer_info", 4),
+    ("CONSUMER", "DELETE"): Endpoint(delete, "consumer_delete", 4),
+    ("CONSUMER", "PAUSE"): Endpoint(pause, "consumer_pause", 4, on_error=_PAUSE_ZERO),
+    ("CONSUMER", "UNPIN"): Endpoint(unpin, "consumer_unpin", 4),
+    ("CONSUMER", "RESET"): Endpoint(reset, "consumer_reset", 4, on_error=(("reset_seq", 0),)),
+}
+

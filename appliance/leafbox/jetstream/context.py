@@ -1,0 +1,38 @@
+"""What all streams of one server share: loop, storage, commit gate, server identity and limits."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from leafbox.dataplane.stream_ingest import CommitGate, StorageMeter
+from leafbox.jetstream.config import JetStreamOptions
+from leafbox.jetstream.ports import ClientDescriber, DurableStore
+
+API_LEVEL = 5
+
+
+@dataclass(slots=True)
+class ServerContext:
+    """One per `JetStream`; the meters count all accounts together."""
+
+    loop: asyncio.AbstractEventLoop
+    storage: DurableStore
+    gate: CommitGate
+    options: JetStreamOptions
+    server_name: str
+    server_version: str
+    describe_client: ClientDescriber
+    max_payload_bytes: int = 1024 * 1024
+    max_pending_bytes: int = 64 * 1024 * 1024
+    memory_meter: StorageMeter = field(default_factory=StorageMeter)
+    storage_meter: StorageMeter = field(default_factory=StorageMeter)
+    open_atomic_batches: int = 0
+    open_fast_batches: int = 0
+    reserved_memory: int = 0
+    reserved_storage: int = 0
+
+    @property
+    def domain(self) -> str:
+        """JetStream domain of this server; empty if none."""
+        return self.options.domain

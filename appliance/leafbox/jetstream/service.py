@@ -1,0 +1,200 @@
+"""JetStream of the server: which accounts have it, recovery at the start, the tie to the storage. Made by the wiring."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from leafbox.broker.account import Account
+from leafbox.dataplane.stream_ingest import CommitGate, StorageMeter
+from leafbox.jetstream.account import JetStreamAccount
+from leafbox.jetstream.config import JetStreamOptions
+from leafbox.jetstream.consumer import Consumer
+from leafbox.jetstream.context import ServerContext
+from leafbox.jetstream.definitions import StoredConsumer, StoredStream
+from leafbox.jetstream.ports import ClientDescriber, DurableStore, ValueKind
+from leafbox.jetstream.stream import Stream
+from leafbox.protocol.errors import StoreCorrupt
+from leafbox.protocol.jetstream.go_json import InvalidJson, decode
+from leafbox.protocol.jetstream.info import AccountLimits, AccountStats
+from leafbox.protocol.jetstream.stream_config import StorageType
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class JetStreamUsage:
+    """Snapshot for monitoring: totals of the server and each account's document."""
+
+    memory_bytes: int
+    storage_bytes: int
+    reserved_memory_bytes: int
+    reserved_storage_bytes: int
+    streams: int
+    consumers: int
+    messages: int
+    stored_bytes: int
+    api_total: int
+    api_errors: int
+    accounts: dict[str, AccountStats]
+
+
+class JetStream:
+    """The feature's entry point.
+
+    Order at the start: construct, `enable_account` for each account that has JetStream, `start`. `start` recovers the
+    streams and consumers of the enabled accounts and then lets them run; accounts enabled later recover at once.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        storage: DurableStore,
+        options: JetStreamOptions,
+        *,
+        server_name: str,
+        server_version: str,
+        max_payload_bytes: int,
+        max_pending_bytes: int,
+        describe_client: ClientDescriber,
+        memory_bytes_max: int = -1,
+        storage_bytes_max: int = -1,
+    ) -> None:
+        gate = CommitGate(loop)
+        storage.add_durable_callback(gate.on_durable)
+        self._context = ServerContext(
+            loop,
+            storage,
+            gate,
+            options,
+            server_name,
+            server_version,
+            describe_client,
+            max_payload_bytes,
+            max_pending_bytes,
+            StorageMeter(memory_bytes_max),
+            StorageMeter(storage_bytes_max),
+        )
+        self._accounts: dict[str, JetStreamAccount] = {}
+        self._is_started = False
+        self.failed_assets: dict[str, str] = {}
+        """Streams and consumers that could not be recovered, and why; shown by the health check."""
+
+    # -- accounts -----------------------------------------------------------------------------------------------------
+
+    def account(self, name: str) -> JetStreamAccount | None:
+        """The JetStream side of an account, or None if it has none."""
+        return self._accounts.get(name)
+
+    @property
+    def accounts(self) -> dict[str, JetStreamAccount]:
+        """All accounts with JetStream."""
+        return dict(self._accounts)
+
+    def enable_account(self, account: Account, tiers: dict[str, AccountLimits]) -> JetStreamAccount:
+        """Give an account JetStream, or new limits if it has it. `tiers`: see `JetStreamAccount`."""
+        owner = self._accounts.get(account.name)
+        if owner is not None:
+            owner.set_limits(tiers)
+            return owner
+        owner = self._accounts[account.name] = JetStreamAccount(self._context, account, tiers)
+        if self._is_started:
+            self._recover([owner])
+        return owner
+
+    def disable_account(self, account: Account) -> None:
+        """Take JetStream from an account; its streams stay in the storage."""
+        owner = self._accounts.pop(account.name, None)
+        if owner is not None:
+            owner.stop()
+
+    def start(self) -> None:
+        """Recover every enabled account and begin to serve."""
+        self._is_started = True
+        self._recover(list(self._accounts.values()))
+
+    def stop(self) -> None:
+        """End all streams; the storage is the caller's to close."""
+        for owner in self._accounts.values():
+            owner.stop()
+        self._is_started = False
+
+    def usage(self) -> JetStreamUsage:
+        """An immutable snapshot of everything."""
+        documents = {name: owner.usage() for name, owner in self._accounts.items()}
+        streams = [stream for owner in self._accounts.values() for stream in owner.streams.values()]
+        context = self._context
+        return JetStreamUsage(
+            memory_bytes=max(context.memory_meter.used, 0),
+            storage_bytes=max(context.storage_meter.used, 0),
+            reserved_memory_bytes=context.reserved_memory,
+            reserved_storage_bytes=context.reserved_storage,
+            streams=len(streams),
+            consumers=sum(len(stream.public_consumers()) for stream in streams),
+            messages=sum(stream.store.messages for stream in streams),
+            stored_bytes=sum(stream.store.stored_bytes for stream in streams),
+            api_total=sum(document.api.total for document in documents.values()),
+            api_errors=sum(document.api.errors for document in documents.values()),
+            accounts=documents,
+        )
+
+    # -- recovery -----------------------------------------------------------------------------------------------------
+
+    def _recover(self, owners: list[JetStreamAccount]) -> None:
+        by_name = {owner.account.name: owner for owner in owners}
+        for key, value, _ in self._context.storage.values(ValueKind.STREAM):
+            owner = by_name.get(key.split(b"\x00")[0].decode())
+            if owner is not None:
+                self._guarded(key, partial(self._recover_stream, owner, value))
+        progress = {key: (value, deltas) for key, value, deltas in self._context.storage.values(ValueKind.PROGRESS)}
+        for key, value, _ in self._context.storage.values(ValueKind.CONSUMER):
+            account, stream_name, _name = key.decode().split("\x00")
+            owner = by_name.get(account)
+            stream = owner.streams.get(stream_name) if owner is not None else None
+            if stream is not None:
+                self._guarded(key, partial(self._recover_consumer, stream, value, progress.get(key)))
+        for owner in owners:
+            for stream in owner.streams.values():
+                stream.start(is_recovery=True)
+            for stream in owner.streams.values():
+                for consumer in stream.consumers.values():
+                    consumer.start()
+            owner.start()
+
+    def _guarded(self, key: bytes, recover: Callable[[], None]) -> None:
+        """One damaged asset must not keep the others from starting."""
+        name = key.decode("utf-8", "replace").replace("\x00", " > ")
+        try:
+            recover()
+        except (StoreCorrupt, InvalidJson, ValueError, KeyError) as error:
+            self.failed_assets[name] = str(error)
+            logger.error("recovery failed asset=%s reason=%s", name, error)
+
+    def _recover_stream(self, owner: JetStreamAccount, value: bytes) -> None:
+        record = decode(StoredStream, value)
+        config = record.config
+        key = f"{owner.account.name}\x00{config.name}".encode()
+        if config.storage is StorageType.MEMORY:
+            # Memory streams come back empty, with their configuration.
+            store = self._context.storage.create_stream(key, True, True)
+        else:
+            recovered = self._context.storage.recovered_stream(key)
+            if recovered is None:
+                raise StoreCorrupt(f"stream {config.name} has a definition and no messages")
+            store = recovered
+        stream = Stream(owner, config, record.created, store)
+        owner.streams[config.name] = stream
+        owner.count_recovered(config)
+
+    def _recover_consumer(self, stream: Stream, value: bytes, progress: tuple[bytes, list[bytes]] | None) -> None:
+        record = decode(StoredConsumer, value)
+        consumer = Consumer(stream, record.config, record.name, record.created)
+        if progress is None:
+            consumer.select_start()
+        else:
+            consumer.restore(*progress)
+        stream.adopt(consumer)
+
