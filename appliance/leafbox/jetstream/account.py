@@ -35,7 +35,7 @@ C = TypeVar("C", StreamConfig, ConsumerConfig)
 
 
 class JetStreamAccount:
-    """One account's part of the server. `tiers` maps a tier's name (`R1`; "" for an account without tiers) to limits."""
+    """One account's part of the server. `tiers`: limits by tier name (`R1`; "" for an account without tiers)."""
 
     def __init__(self, context: ServerContext, account: Account, tiers: dict[str, AccountLimits]) -> None:
         self.context = context
@@ -354,7 +354,7 @@ class JetStreamAccount:
         """The configuration as it is stored: with the API level it needs, without what describes a server."""
         rules = stream_rules if isinstance(config, StreamConfig) else consumer_rules
         metadata = {key: value for key, value in config.metadata.items() if key not in _DYNAMIC_KEYS}
-        metadata[LEVEL_KEY] = str(rules.required_api_level(config))  # type: ignore[arg-type]
+        metadata[LEVEL_KEY] = str(rules.required_api_level(config))
         return msgspec.structs.replace(config, metadata=metadata)
 
     def with_dynamic_metadata(self, config: C) -> C:
@@ -434,5 +434,3 @@ def _check_partition(stream: Stream, name: str, filters: tuple[str, ...]) -> Non
         for own in filters:
             if any(subjects.overlap(own, taken) for taken in other.config.filters):
                 raise errors.CONSUMER_WQ_CONSUMER_NOT_UNIQUE.rejected()
-
-

@@ -148,7 +148,10 @@ class ApiRouter:
         if call.reply:
             self._owner.account.publish(call.reply, response)
         self._owner.advisories.audit(
-            subject, call.body.decode("utf-8", "replace"), response.decode(), self._owner.context.describe_client(call.origin)
+            subject,
+            call.body.decode("utf-8", "replace"),
+            response.decode(),
+            self._owner.context.describe_client(call.origin),
         )
 
 

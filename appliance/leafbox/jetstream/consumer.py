@@ -266,7 +266,7 @@ class Consumer(ConsumerDelivery):
         return min(max(seq, store.first_seq, 1), store.last_seq + 1)
 
     def reset(self, seq: int) -> int:
-        """Start over at a sequence, or at the ack floor (0); returns where. `RequestRejected` (10204) if not allowed."""
+        """Start over at a sequence, or at the ack floor (0); returns where. Raises 10204 if that is not allowed."""
         config, store = self.config, self.stream.store
         if seq == 0:
             seq = self.floor_stream_seq + 1
@@ -610,7 +610,7 @@ class Consumer(ConsumerDelivery):
         """An immutable snapshot of configuration and progress."""
         now, until = now_ns(), self.config.pause_until
         self.sweep_requests(now)
-        groups = ()
+        groups: tuple[PriorityGroupState, ...] = ()
         if self.config.priority_groups:
             state = PriorityGroupState(
                 group=self.config.priority_groups[0],

@@ -9,7 +9,6 @@ import msgspec
 from leafbox.dataplane.stream_ingest import now_ns
 from leafbox.jetstream.api import LIST_LIMIT, NAMES_LIMIT, ApiCall, Endpoint, embedded, paged
 from leafbox.protocol.jetstream import error_catalog as errors
-
 from leafbox.protocol.jetstream.consumer_config import CreateConsumerRequest
 from leafbox.protocol.jetstream.go_json import JsonObject
 from leafbox.protocol.jetstream.go_time import format_time
@@ -164,4 +163,3 @@ ENDPOINTS: dict[tuple[str, ...], Endpoint] = {
     ("CONSUMER", "UNPIN"): Endpoint(unpin, "consumer_unpin", 4),
     ("CONSUMER", "RESET"): Endpoint(reset, "consumer_reset", 4, on_error=(("reset_seq", 0),)),
 }
-

@@ -135,9 +135,7 @@ class DirectGet:
         if is_batch:
             self._status(reply, 204, "EOB", Nats_Num_Pending=pending, Nats_Last_Sequence=last_seq)
 
-    def _look_up(
-        self, request: MsgGetRequest, seq: int, wanted: object, is_batch: bool
-    ) -> StoredMessage | None:
+    def _look_up(self, request: MsgGetRequest, seq: int, wanted: object, is_batch: bool) -> StoredMessage | None:
         store = self._stream.store
         if request.last_by_subj:
             return self.last_of(request.last_by_subj)
@@ -186,9 +184,7 @@ class DirectGet:
             sent += len(message.subject) + len(message.header) + len(message.payload)
             if sent >= bytes_left or 0 < request.batch <= index + 1:
                 break
-        self._status(
-            reply, 204, "EOB", Nats_Num_Pending=pending, Nats_Last_Sequence=last_seq, Nats_UpTo_Sequence=up_to
-        )
+        self._status(reply, 204, "EOB", Nats_Num_Pending=pending, Nats_Last_Sequence=last_seq, Nats_UpTo_Sequence=up_to)
 
     def _described(self, message: StoredMessage, pending: int | None = None, last_seq: int = 0) -> bytes:
         lines = (

@@ -184,7 +184,8 @@ class Publisher:
 
     def _republish(self, checked: Checked, seq: int, previous_seq: int, ts_ns: int) -> None:
         stream = self._stream
-        assert stream.republish is not None and stream.config.republish is not None
+        assert stream.republish is not None
+        assert stream.config.republish is not None
         target = stream.republish.match(checked.subject)
         if target is None or not subjects.is_publishable(target):
             return

@@ -1,4 +1,4 @@
-"""JetStream of the server: which accounts have it, recovery at the start, the tie to the storage. Made by the wiring."""
+"""JetStream of the server: which accounts have it, recovery at the start, the tie to the storage."""
 
 from __future__ import annotations
 
@@ -197,4 +197,3 @@ class JetStream:
         else:
             consumer.restore(*progress)
         stream.adopt(consumer)
-

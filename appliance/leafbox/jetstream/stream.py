@@ -252,7 +252,7 @@ class Stream:
             self.when_durable(partial(on_stored, seq))
         return seq
 
-    def when_durable(self, callback: Callable[[], None]) -> None:
+    def when_durable(self, callback: Callable[[], object]) -> None:
         """Run `callback` once everything stored so far is durable."""
         if self.ingest.waits_for_commit:
             self.context.gate.when_durable(self.store.applied_lsn, callback)

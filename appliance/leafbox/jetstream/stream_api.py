@@ -204,4 +204,3 @@ ENDPOINTS: dict[tuple[str, ...], Endpoint] = {
     ("STREAM", "CANCEL_MOVE"): Endpoint(needs_cluster, "stream_update", 3),
     ("CONSUMER", "LEADER", "STEPDOWN"): Endpoint(needs_cluster, "consumer_leader_stepdown", 5),
 }
-
