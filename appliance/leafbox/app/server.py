@@ -17,6 +17,7 @@ from leafbox.app import logs
 from leafbox.app.configuration.options import Options
 from leafbox.app.configuration.reload import compare
 from leafbox.app.configuration.unsupported import check_supported
+from leafbox.app.jetstream import DurableSide
 from leafbox.app.monitoring import ServerFeatures, server_facts
 from leafbox.app.ports_file import RunFiles
 from leafbox.broker.broker import Broker
@@ -76,6 +77,7 @@ class Server:
         self._sweeper: asyncio.Task[None] | None = None
         self.contexts: list[ClientContext] = []
         self.on_stop: list[Callable[[], None]] = []
+        self.durable: DurableSide | None = None
 
     def _authenticator(self, options: Options) -> Authenticator:
         listeners = (options.clients.tls, options.websocket.tls, options.mqtt.tls)
@@ -98,6 +100,7 @@ class Server:
         if self.authenticator.has_plain_secrets:
             self.logger.warning("Plaintext passwords detected, use nkeys or bcrypt")
         self.run_files.write_pid()
+        self._start_durable()
         await self._start_monitoring()
         await self._start_websocket()
         await self._start_clients()
@@ -105,6 +108,14 @@ class Server:
         self._sweeper = self._tasks.create_task(self._sweep_blocked(), name="write deadline sweeper")
         self.run_files.write_ports(self.addresses())
         self.logger.info("Server is ready")
+
+    def _start_durable(self) -> None:
+        if not self.options.jetstream.is_enabled:
+            return
+        self.durable = DurableSide(self.options, self.broker, asyncio.get_running_loop())
+        self.durable.start(self.options)
+        self.on_stop.append(self.durable.stop)
+        self.logger.info("Starting JetStream")
 
     async def _start_clients(self) -> None:
         options = self.options.clients
@@ -184,6 +195,8 @@ class Server:
             tasks=self._tasks,
             auth_timeout_s=auth_timeout_s or self.options.security.auth_timeout_s,
             is_tracing=self.options.logging.is_trace,
+            is_jetstream_enabled=lambda: self.durable is not None,
+            domain=lambda: self.options.jetstream.domain if self.durable is not None else "",
         )
         self.contexts.append(context)
         return context
@@ -285,6 +298,8 @@ class Server:
         old, self.options = self.options, options
         logs.configure(options.logging)
         removed = self.broker.apply(options.broker)
+        if self.durable is not None:
+            self.durable.apply(options, removed)
         for context in self.contexts:
             context.authenticator = authenticator
             # A listener's own timeout is not the server's and cannot be reloaded.

@@ -539,10 +539,18 @@ cdef class ConsumerProgress(StreamReader):
             self.answer_acks(lsn, replies)
         return 0
 
-    def snapshot(self) -> bytes:
-        """The whole progress as one value; supersedes all steps written before."""
+    def flush(self) -> None:
+        """Log the steps recorded so far now, not at the end of the turn."""
+        self.flush_progress()
+
+    def snapshot(self, bint forgets_steps=False) -> bytes:
+        """The whole progress as one value; supersedes all steps written before.
+
+        `forgets_steps`: the caller makes the value durable itself, steps that were not logged yet are in it.
+        """
         pending, redelivered = self.pending.items(), sorted(self.redelivered.items())
-        self.step_count = 0
+        if forgets_steps:
+            self.step_count = 0
         return b"".join((
             _HEAD.pack(_VERSION, self.delivered_stream_seq, self.next_stream_seq, self.next_consumer_seq,
                        self.floor_stream_seq, self.floor_consumer_seq, len(pending), len(redelivered)),

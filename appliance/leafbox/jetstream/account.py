@@ -206,7 +206,7 @@ class JetStreamAccount:
     def add_stream(self, config: StreamConfig) -> tuple[Stream, int]:
         """Make a stream of a configuration that was checked."""
         is_memory = config.storage is StorageType.MEMORY
-        key = f"{self.account.name}\x00{config.name}".encode()
+        key = f"{self.account.name}/{config.name}".encode()
         store = self.context.storage.create_stream(key, is_memory, True)
         if config.first_seq > 1:
             store.skip_to(config.first_seq - 1)
@@ -310,6 +310,15 @@ class JetStreamAccount:
         stream.adopt(consumer)
         consumer.wake()
         return consumer
+
+    def note_progress(self, consumer: Consumer) -> None:
+        """A consumer logs its progress from now on."""
+        if not consumer.is_in_memory and not consumer.config.direct:
+            self.context.progress_owners[consumer.key] = consumer.checkpointed
+
+    def forget_progress(self, consumer: Consumer) -> None:
+        """Undo `note_progress`."""
+        self.context.progress_owners.pop(consumer.key, None)
 
     def _consumer_limits(self, stream: Stream) -> ConsumerLimits:
         server, account = self.context.options.limits, self.limits_for(stream.config.num_replicas)

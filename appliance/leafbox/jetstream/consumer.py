@@ -17,7 +17,7 @@ from leafbox.dataplane.consumer_requests import PullRequest
 from leafbox.dataplane.routing import Subscription
 from leafbox.dataplane.stream_ingest import now_ns
 from leafbox.jetstream.alarm import Alarm
-from leafbox.jetstream.definitions import StoredConsumer
+from leafbox.jetstream.definitions import StoredConsumer, value_key
 from leafbox.jetstream.names import nuid, short_hash
 from leafbox.jetstream.ports import ValueKind
 from leafbox.jetstream.pull_requests import BadPullRequest, parse_pull_request
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 INACTIVE_THRESHOLD_DEFAULT = 5 * SECOND
 FLOW_WINDOW_MAX = 32 * 1024 * 1024
 FLOW_WINDOW_FIRST = FLOW_WINDOW_MAX // 16
-# Progress steps are folded into one snapshot when they exceed this and four times the snapshot.
-_STEPS_BYTES_KEPT = 64 * 1024
 _MILLISECOND = SECOND // 1000
 
 _ACK_NUMBERS = {AckPolicy.NONE: 0, AckPolicy.ALL: 1, AckPolicy.EXPLICIT: 2, AckPolicy.FLOW_CONTROL: 3}
@@ -75,8 +73,6 @@ class Consumer(ConsumerDelivery):
         self._pin_expires_ns = 0
         self._last_used_ns = now_ns()
         self._next_heartbeat_ns = 0
-        self._snapshot_bytes = 0
-        self._steps_bytes = 0
         self._alarm = Alarm(stream.context.loop, self.on_alarm)
         self._subscriptions: list[Subscription] = []
         self.is_persistent = not config.direct
@@ -86,7 +82,7 @@ class Consumer(ConsumerDelivery):
     @property
     def key(self) -> bytes:
         """Key of the consumer's durable values."""
-        return self.stream.key + f"\x00{self.name}".encode()
+        return value_key(self.stream.account.name, self.stream.name, self.name)
 
     @property
     def is_durable(self) -> bool:
@@ -104,6 +100,7 @@ class Consumer(ConsumerDelivery):
 
     def start(self) -> None:
         """Answer acknowledgements and requests, deliver what is due."""
+        self.stream.owner.note_progress(self)
         account, stream_name = self.stream.account, self.stream.name
         domain, hashed = self.stream.context.domain or "_", short_hash(account.name)
         for subject in (
@@ -142,6 +139,7 @@ class Consumer(ConsumerDelivery):
         self.close_down()
         if not self.config.direct:
             storage = self.stream.context.storage
+            self.stream.owner.forget_progress(self)
             if not self.is_in_memory:
                 storage.delete(ValueKind.PROGRESS, self.key)
                 storage.delete(ValueKind.CONSUMER, self.key)
@@ -151,22 +149,28 @@ class Consumer(ConsumerDelivery):
         """Make definition and progress durable; returns the log sequence number, 0 if it lives in memory."""
         if self.is_in_memory or self.config.direct:
             return 0
-        definition = StoredConsumer(config=self.config, name=self.name, created=self.created_ns)
+        definition = StoredConsumer(
+            account=self.stream.account.name,
+            stream=self.stream.name,
+            config=self.config,
+            name=self.name,
+            created=self.created_ns,
+        )
         self.stream.context.storage.put(ValueKind.CONSUMER, self.key, encode(definition))
         return self._save_progress()
 
     def _save_progress(self) -> int:
-        snapshot = self.snapshot()
-        self._snapshot_bytes, self._steps_bytes = len(snapshot), 0
-        return self.stream.context.storage.put(ValueKind.PROGRESS, self.key, snapshot)
+        return self.stream.context.storage.put(ValueKind.PROGRESS, self.key, self.snapshot(True))
+
+    def checkpointed(self) -> bytes | None:
+        """The progress as one value, for the storage's checkpoint; steps of this turn are logged first."""
+        self.flush()
+        return self.snapshot(False)
 
     def write_progress(self, steps: bytes, is_urgent: bool) -> int:
         """Log the steps of this turn."""
         if self.is_in_memory:
             return 0
-        self._steps_bytes += len(steps)
-        if self._steps_bytes > max(_STEPS_BYTES_KEPT, 4 * self._snapshot_bytes):
-            return self._save_progress()
         return self.stream.context.storage.extend(ValueKind.PROGRESS, self.key, steps, is_urgent)
 
     def answer_acks(self, lsn: int, replies: list[bytes]) -> None:

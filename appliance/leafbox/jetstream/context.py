@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from leafbox.dataplane.stream_ingest import CommitGate, StorageMeter
@@ -31,6 +32,12 @@ class ServerContext:
     open_fast_batches: int = 0
     reserved_memory: int = 0
     reserved_storage: int = 0
+    progress_owners: dict[bytes, Callable[[], bytes | None]] = field(default_factory=dict)
+
+    def progress_snapshot(self, key: bytes) -> bytes | None:
+        """A consumer's progress for the storage's checkpoint; None when the consumer is gone."""
+        owner = self.progress_owners.get(key)
+        return owner() if owner is not None else None
 
     @property
     def domain(self) -> str:

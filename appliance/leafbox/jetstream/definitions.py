@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import ClassVar
 
 from leafbox.protocol.jetstream.consumer_config import ConsumerConfig
@@ -9,11 +10,14 @@ from leafbox.protocol.jetstream.go_json import GoStruct, Timestamp
 from leafbox.protocol.jetstream.go_time import ZERO_TIME
 from leafbox.protocol.jetstream.stream_config import StreamConfig
 
+_KEY_BYTES_MAX = 400
+
 
 class StoredStream(GoStruct, frozen=True, kw_only=True):
     """A stream's definition."""
 
-    ALWAYS: ClassVar[frozenset[str]] = frozenset({"config", "created"})
+    ALWAYS: ClassVar[frozenset[str]] = frozenset({"account", "config", "created"})
+    account: str = ""
     config: StreamConfig = StreamConfig()
     created: Timestamp = ZERO_TIME
 
@@ -21,7 +25,15 @@ class StoredStream(GoStruct, frozen=True, kw_only=True):
 class StoredConsumer(GoStruct, frozen=True, kw_only=True):
     """A consumer's definition; the name may be one that was made up."""
 
-    ALWAYS: ClassVar[frozenset[str]] = frozenset({"config", "name", "created"})
+    ALWAYS: ClassVar[frozenset[str]] = frozenset({"account", "stream", "config", "name", "created"})
+    account: str = ""
+    stream: str = ""
     config: ConsumerConfig = ConsumerConfig()
     name: str = ""
     created: Timestamp = ZERO_TIME
+
+
+def value_key(*names: str) -> bytes:
+    """Key of a durable value: the names that identify it; hashed when they are too long for the storage."""
+    key = "\x00".join(names).encode()
+    return key if len(key) <= _KEY_BYTES_MAX else b"\xff" + hashlib.sha256(key).digest()

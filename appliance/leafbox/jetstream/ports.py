@@ -41,7 +41,7 @@ class DurableStore(Protocol):
         """Drop a store with all its messages."""
         ...
 
-    def put(self, kind: ValueKind, key: bytes, value: bytes, is_urgent: bool = True) -> int:
+    def put(self, kind: ValueKind, key: bytes, value: bytes) -> int:
         """Set a value and drop its deltas."""
         ...
 
@@ -55,6 +55,11 @@ class DurableStore(Protocol):
 
     def values(self, kind: ValueKind) -> Iterable[tuple[bytes, bytes, list[bytes]]]:
         """Every (key, value, deltas) of a kind, as recovered at the start."""
+        ...
+
+    def supply_snapshots(self, kind: ValueKind, snapshot: Callable[[bytes], bytes | None]) -> None:
+        """Whenever the storage folds its log it asks `snapshot(key)`, on the loop, for the value that supersedes the
+        key's deltas so far; None: the key is gone."""
         ...
 
     def add_durable_callback(self, callback: Callable[[int], None]) -> None:

@@ -78,7 +78,9 @@ class JetStream:
             StorageMeter(memory_bytes_max),
             StorageMeter(storage_bytes_max),
         )
+        storage.supply_snapshots(ValueKind.PROGRESS, self._context.progress_snapshot)
         self._accounts: dict[str, JetStreamAccount] = {}
+        self._recovered: dict[ValueKind, list[tuple[bytes, bytes, list[bytes]]]] = {}
         self._is_started = False
         self.failed_assets: dict[str, str] = {}
         """Streams and consumers that could not be recovered, and why; shown by the health check."""
@@ -145,17 +147,11 @@ class JetStream:
 
     def _recover(self, owners: list[JetStreamAccount]) -> None:
         by_name = {owner.account.name: owner for owner in owners}
-        for key, value, _ in self._context.storage.values(ValueKind.STREAM):
-            owner = by_name.get(key.split(b"\x00")[0].decode())
-            if owner is not None:
-                self._guarded(key, partial(self._recover_stream, owner, value))
-        progress = {key: (value, deltas) for key, value, deltas in self._context.storage.values(ValueKind.PROGRESS)}
-        for key, value, _ in self._context.storage.values(ValueKind.CONSUMER):
-            account, stream_name, _name = key.decode().split("\x00")
-            owner = by_name.get(account)
-            stream = owner.streams.get(stream_name) if owner is not None else None
-            if stream is not None:
-                self._guarded(key, partial(self._recover_consumer, stream, value, progress.get(key)))
+        for key, value, _ in self._stored(ValueKind.STREAM):
+            self._guarded(key, partial(self._recover_stream, by_name, value))
+        progress = {key: (value, deltas) for key, value, deltas in self._stored(ValueKind.PROGRESS)}
+        for key, value, _ in self._stored(ValueKind.CONSUMER):
+            self._guarded(key, partial(self._recover_consumer, by_name, value, progress.get(key)))
         for owner in owners:
             for stream in owner.streams.values():
                 stream.start(is_recovery=True)
@@ -163,6 +159,12 @@ class JetStream:
                 for consumer in stream.consumers.values():
                     consumer.start()
             owner.start()
+
+    def _stored(self, kind: ValueKind) -> list[tuple[bytes, bytes, list[bytes]]]:
+        """Values as recovered at the start; kept, because the storage hands deltas out once."""
+        if kind not in self._recovered:
+            self._recovered[kind] = list(self._context.storage.values(kind))
+        return self._recovered[kind]
 
     def _guarded(self, key: bytes, recover: Callable[[], None]) -> None:
         """One damaged asset must not keep the others from starting."""
@@ -173,10 +175,12 @@ class JetStream:
             self.failed_assets[name] = str(error)
             logger.error("recovery failed asset=%s reason=%s", name, error)
 
-    def _recover_stream(self, owner: JetStreamAccount, value: bytes) -> None:
+    def _recover_stream(self, by_name: dict[str, JetStreamAccount], value: bytes) -> None:
         record = decode(StoredStream, value)
-        config = record.config
-        key = f"{owner.account.name}\x00{config.name}".encode()
+        config, owner = record.config, by_name.get(record.account)
+        if owner is None or config.name in owner.streams:
+            return
+        key = f"{owner.account.name}/{config.name}".encode()
         if config.storage is StorageType.MEMORY:
             # Memory streams come back empty, with their configuration.
             store = self._context.storage.create_stream(key, True, True)
@@ -189,8 +193,14 @@ class JetStream:
         owner.streams[config.name] = stream
         owner.count_recovered(config)
 
-    def _recover_consumer(self, stream: Stream, value: bytes, progress: tuple[bytes, list[bytes]] | None) -> None:
+    def _recover_consumer(
+        self, by_name: dict[str, JetStreamAccount], value: bytes, progress: tuple[bytes, list[bytes]] | None
+    ) -> None:
         record = decode(StoredConsumer, value)
+        owner = by_name.get(record.account)
+        stream = owner.streams.get(record.stream) if owner is not None else None
+        if stream is None or record.name in stream.consumers:
+            return
         consumer = Consumer(stream, record.config, record.name, record.created)
         if progress is None:
             consumer.select_start()

@@ -18,7 +18,7 @@ from leafbox.dataplane.sublist import Sublist
 from leafbox.jetstream.atomic_batches import AtomicBatches
 from leafbox.jetstream.consumer import Consumer
 from leafbox.jetstream.dedupe import DuplicateWindow
-from leafbox.jetstream.definitions import StoredStream
+from leafbox.jetstream.definitions import StoredStream, value_key
 from leafbox.jetstream.direct_get import DirectGet
 from leafbox.jetstream.expiry import Expiry
 from leafbox.jetstream.fast_batches import FastBatches
@@ -88,7 +88,7 @@ class Stream:
     @property
     def key(self) -> bytes:
         """Key of the stream's durable values: unique over all accounts."""
-        return f"{self.account.name}\x00{self.config.name}".encode()
+        return value_key(self.account.name, self.config.name)
 
     @property
     def is_memory(self) -> bool:
@@ -143,7 +143,7 @@ class Stream:
 
     def save(self) -> int:
         """Make the definition durable; returns its log sequence number."""
-        definition = StoredStream(config=self.config, created=self.created_ns)
+        definition = StoredStream(account=self.account.name, config=self.config, created=self.created_ns)
         return self.context.storage.put(ValueKind.STREAM, self.key, encode(definition))
 
     def _rebuild_window(self) -> None:
@@ -216,6 +216,7 @@ class Stream:
         ingest.refuses_when_full = config.discard is DiscardPolicy.NEW
         ingest.refuses_when_subject_full = config.discard_new_per_subject
         ingest.meter = self.owner.meter(config)
+        self.store.is_urgent = config.persist_mode is not PersistMode.ASYNC
         ingest.takes_special = (
             config.sealed or self.transform is not None or self.republish is not None or config.allow_msg_counter
         )
