@@ -135,9 +135,6 @@ UNSUPPORTED_FEATURES: tuple[UnsupportedFeature, ...] = (
         "leafnodes.remotes", "leaf node links are not supported", _REFUSED, lambda options: bool(options.leaf.remotes)
     ),
     UnsupportedFeature(
-        "jetstream", "JetStream is not supported", _REFUSED, lambda options: options.jetstream.is_enabled
-    ),
-    UnsupportedFeature(
         "accounts.msg_trace",
         "message tracing by account is not supported",
         _WARNED,
