@@ -39,6 +39,8 @@ class ApiCall:
     body: bytes
     origin: object
     lsn: int = 0
+    counts_error: bool = True
+    is_tracked: bool = True
 
     def decoded(self, kind: type[T]) -> T:
         """The body as `kind`; `RequestRejected` (10025) if it is not."""
@@ -73,13 +75,17 @@ Handler: TypeAlias = Callable[[ApiCall], "JsonObject | None"]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A handler, the response's type name, how many tokens the subject must have, and what an error response shows."""
+    """A handler, the response's type name, how many tokens the subject must have, and what an error response shows.
+
+    `is_counted` False: not among the account's API requests (answered by the consumer itself in nats-server).
+    """
 
     handler: Handler
     response: str
     token_count: int
     has_more_tokens: bool = False
-    on_error: tuple[tuple[str, object], ...] = ()
+    is_counted: bool = True
+    on_error: Callable[[], JsonObject] = dict
 
 
 class ApiRouter:
@@ -134,9 +140,9 @@ class ApiRouter:
                 "err_code": rejected.err_code,
                 "description": rejected.description,
             }
-            response.update(dict(endpoint.on_error))  # type: ignore[arg-type]
-            self.error_count += 1
-        self.total += 1
+            response.update(endpoint.on_error())
+            self.error_count += endpoint.is_counted and call.counts_error
+        self.total += endpoint.is_counted and call.is_tracked
         text = encode(response)
         finish = partial(self._finish, call, subject, text)
         if call.lsn:
@@ -147,6 +153,10 @@ class ApiRouter:
     def _finish(self, call: ApiCall, subject: str, response: bytes) -> None:
         if call.reply:
             self._owner.account.publish(call.reply, response)
+        if call.is_tracked:
+            self._audit(call, subject, response)
+
+    def _audit(self, call: ApiCall, subject: str, response: bytes) -> None:
         self._owner.advisories.audit(
             subject,
             call.body.decode("utf-8", "replace"),

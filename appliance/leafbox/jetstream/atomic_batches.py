@@ -176,7 +176,7 @@ class AtomicBatches:
         if config.discard is not DiscardPolicy.NEW:
             return
         store = stream.store
-        on_subject = store.subject_bounds(subject)[2] + state.staged_on(subject)
+        on_subject = store.subject_bounds(subject)[0] + state.staged_on(subject)
         subject_full = 0 < config.max_msgs_per_subject <= on_subject
         size = store.stored_size(len(subject), len(checked.header), len(checked.payload))
         text = ""

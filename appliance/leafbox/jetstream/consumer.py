@@ -38,7 +38,6 @@ from leafbox.protocol.jetstream.info import ConsumerInfo, PriorityGroupState, Se
 if TYPE_CHECKING:
     from leafbox.jetstream.stream import Stream
 
-INACTIVE_THRESHOLD_DEFAULT = 5 * SECOND
 FLOW_WINDOW_MAX = 32 * 1024 * 1024
 FLOW_WINDOW_FIRST = FLOW_WINDOW_MAX // 16
 _MILLISECOND = SECOND // 1000
@@ -92,9 +91,7 @@ class Consumer(ConsumerDelivery):
     @property
     def inactive_threshold_ns(self) -> int:
         """After this long without use it is removed; 0: never."""
-        if self.config.inactive_threshold:
-            return self.config.inactive_threshold
-        return 0 if self.is_durable else INACTIVE_THRESHOLD_DEFAULT
+        return self.config.inactive_threshold
 
     # -- life ---------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from leafbox.jetstream.api import LIST_LIMIT, NAMES_LIMIT, ApiCall, Endpoint, em
 from leafbox.protocol.jetstream import error_catalog as errors
 from leafbox.protocol.jetstream.consumer_config import CreateConsumerRequest
 from leafbox.protocol.jetstream.go_json import JsonObject
-from leafbox.protocol.jetstream.go_time import format_time
+from leafbox.protocol.jetstream.go_time import ZERO_TIME, format_time
 from leafbox.protocol.jetstream.requests import (
     ConsumerPauseRequest,
     ConsumerResetRequest,
@@ -47,8 +47,6 @@ def create(call: ApiCall) -> JsonObject:
 def create_durable(call: ApiCall) -> JsonObject:
     """`CONSUMER.DURABLE.CREATE.<stream>.<consumer>`, the old way."""
     request = call.decoded(CreateConsumerRequest)
-    if len(call.tokens) != 5:
-        raise errors.CONSUMER_DURABLE_NAME_NOT_IN_SUBJECT.rejected()
     name = call.tokens[4]
     _check_names(request, call.tokens[3], name)
     if not request.config.durable_name:
@@ -124,8 +122,8 @@ def pause(call: ApiCall) -> JsonObject:
 
 def unpin(call: ApiCall) -> JsonObject:
     """`CONSUMER.UNPIN.<stream>.<consumer>`."""
-    if call.is_empty:
-        raise errors.BAD_REQUEST.rejected()
+    if not call.body.strip():
+        raise errors.INVALID_JSON.rejected(err="unexpected end of JSON input")
     request = call.decoded(ConsumerUnpinRequest)
     if not request.group:
         raise errors.INVALID_JSON.rejected(err="consumer group not specified")
@@ -149,17 +147,26 @@ def reset(call: ApiCall) -> JsonObject | None:
     return {**embedded(consumer.info()), "reset_seq": seq}
 
 
-_PAGE_ZERO = (("total", 0), ("offset", 0), ("limit", 0), ("consumers", None))
-_PAUSE_ZERO = (("paused", False), ("pause_until", "0001-01-01T00:00:00Z"))
+def _no_page() -> JsonObject:
+    return {"total": 0, "offset": 0, "limit": 0, "consumers": []}
+
+
+def _not_paused() -> JsonObject:
+    return {"paused": False, "pause_until": format_time(ZERO_TIME)}
+
+
+def _not_reset() -> JsonObject:
+    return {"reset_seq": 0}
+
 
 ENDPOINTS: dict[tuple[str, ...], Endpoint] = {
     ("CONSUMER", "CREATE"): Endpoint(create, "consumer_create", 3, has_more_tokens=True),
-    ("CONSUMER", "DURABLE", "CREATE"): Endpoint(create_durable, "consumer_create", 4, has_more_tokens=True),
-    ("CONSUMER", "NAMES"): Endpoint(names, "consumer_names", 3, on_error=_PAGE_ZERO),
-    ("CONSUMER", "LIST"): Endpoint(listing, "consumer_list", 3, on_error=_PAGE_ZERO),
+    ("CONSUMER", "DURABLE", "CREATE"): Endpoint(create_durable, "consumer_create", 5),
+    ("CONSUMER", "NAMES"): Endpoint(names, "consumer_names", 3, on_error=_no_page),
+    ("CONSUMER", "LIST"): Endpoint(listing, "consumer_list", 3, on_error=_no_page),
     ("CONSUMER", "INFO"): Endpoint(info, "consumer_info", 4),
     ("CONSUMER", "DELETE"): Endpoint(delete, "consumer_delete", 4),
-    ("CONSUMER", "PAUSE"): Endpoint(pause, "consumer_pause", 4, on_error=_PAUSE_ZERO),
+    ("CONSUMER", "PAUSE"): Endpoint(pause, "consumer_pause", 4, on_error=_not_paused),
     ("CONSUMER", "UNPIN"): Endpoint(unpin, "consumer_unpin", 4),
-    ("CONSUMER", "RESET"): Endpoint(reset, "consumer_reset", 4, on_error=(("reset_seq", 0),)),
+    ("CONSUMER", "RESET"): Endpoint(reset, "consumer_reset", 4, is_counted=False, on_error=_not_reset),
 }

@@ -87,7 +87,7 @@ class Expiry:
     def _remove(self, message: StoredMessage) -> None:
         stream = self._stream
         marker_ttl_ns = stream.config.subject_delete_marker_ttl
-        is_last = stream.store.subject_bounds(message.subject)[1] == message.seq
+        is_last = stream.store.subject_bounds(message.subject)[2] == message.seq
         is_marker = (
             headers.get(message.header, headers.MARKER_REASON) is not None
             or headers.get(message.header, b"KV-Operation") == b"PURGE"

@@ -60,6 +60,8 @@ def check_publish(
     """Apply all rules to one message. `is_sourced`: it comes from another stream and was checked there."""
     message = Checked(subject, headers.remove(header, headers.REQUEST_INFO), payload)
     increment = None
+    if 0 <= config.max_msg_size < len(message.header) + len(message.payload):
+        raise errors.STREAM_MESSAGE_EXCEEDS_MAXIMUM.rejected()
     if message.header:
         increment = _check_increment(config, message, is_sourced)
         _check_expectations(config, state, message, is_sourced)
@@ -106,7 +108,7 @@ def _check_increment(config: StreamConfig, message: Checked, is_sourced: bool) -
             headers.EXPECTED_LAST_SUBJECT_SEQUENCE_SUBJECT,
         )
     ) or any(
-        headers.get_number(block, name) is not None
+        headers.get_expected(block, name) is not None
         for name in (headers.EXPECTED_LAST_SEQUENCE, headers.EXPECTED_LAST_SUBJECT_SEQUENCE)
     ):
         raise errors.MESSAGE_INCR_INVALID.rejected()
@@ -120,7 +122,7 @@ def _check_expectations(config: StreamConfig, state: PublishState, message: Chec
         raise errors.STREAM_NOT_MATCH.rejected()
     if not is_sourced and not config.allow_msg_ttl and _ttl_or_none(block) not in (0, None):
         raise errors.MESSAGE_TTL_DISABLED.rejected()
-    wanted = headers.get_number(block, headers.EXPECTED_LAST_SUBJECT_SEQUENCE)
+    wanted = headers.get_expected(block, headers.EXPECTED_LAST_SUBJECT_SEQUENCE)
     other = headers.get_text(block, headers.EXPECTED_LAST_SUBJECT_SEQUENCE_SUBJECT)
     if wanted is not None:
         last = state.last_seq_of(other or message.subject)
@@ -128,7 +130,7 @@ def _check_expectations(config: StreamConfig, state: PublishState, message: Chec
             raise errors.STREAM_WRONG_LAST_SEQUENCE.rejected(seq=last)
     elif other:
         raise errors.STREAM_EXPECTED_LAST_SEQ_PER_SUBJECT_INVALID.rejected()
-    wanted = headers.get_number(block, headers.EXPECTED_LAST_SEQUENCE)
+    wanted = headers.get_expected(block, headers.EXPECTED_LAST_SEQUENCE)
     if wanted is not None and wanted != state.last_seq:
         raise errors.STREAM_WRONG_LAST_SEQUENCE.rejected(seq=state.last_seq)
 

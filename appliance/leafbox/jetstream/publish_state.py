@@ -40,7 +40,7 @@ class PublishState:
                 return base + index
         store = self._ingest.store
         if subjects.is_literal(subject):
-            return store.subject_bounds(subject.encode())[1]
+            return store.subject_bounds(subject.encode())[2]
         return store.previous_sequence(store.last_seq, store.filter(subject.encode()))
 
     def last_message_of(self, subject: str) -> tuple[bytes, bytes] | None:

@@ -126,7 +126,7 @@ class Publisher:
         else:
             if not is_checked:
                 self.check_full(subject, checked.header, checked.payload)
-            previous = ingest.store.subject_bounds(subject)[1] if stream.republish is not None else 0
+            previous = ingest.store.subject_bounds(subject)[2] if stream.republish is not None else 0
             expires_ns = now + checked.ttl_s * SECOND if checked.ttl_s > 0 else 0
             if checked.ttl_s < 0:
                 expires_ns = NEVER_EXPIRES_NS

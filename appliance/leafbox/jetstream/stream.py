@@ -355,7 +355,7 @@ class Stream:
             last_ts=state.last_ts_ns if state.last_ts_ns else ZERO_TIME,
             num_subjects=state.subject_count,
             num_deleted=state.deleted_count,
-            consumer_count=len(self.consumers),
+            consumer_count=len(self.public_consumers()),
         )
 
     def info(self, *, with_domain: bool = True) -> StreamInfo:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from leafbox.jetstream.api import LIST_LIMIT, NAMES_LIMIT, ApiCall, Endpoint, embedded, paged
 from leafbox.jetstream.stream import Stream
 from leafbox.protocol.jetstream import error_catalog as errors
 from leafbox.protocol.jetstream import subjects
 from leafbox.protocol.jetstream.go_json import JsonObject, to_object
-from leafbox.protocol.jetstream.info import ClusterInfo, StoredMsg
+from leafbox.protocol.jetstream.info import ClusterInfo, StoredMsg, StreamInfo
 from leafbox.protocol.jetstream.requests import (
     MsgDeleteRequest,
     MsgGetRequest,
@@ -58,7 +60,7 @@ def names(call: ApiCall) -> JsonObject:
     found = [stream.name for stream in _filtered(call, request.subject)]
     page = paged(len(found), request.offset, NAMES_LIMIT)
     selected = found[max(request.offset, 0) :][:NAMES_LIMIT]
-    return {**page, "streams": list(selected) if found else None}
+    return {**page, "streams": list(selected) or None}
 
 
 def listing(call: ApiCall) -> JsonObject:
@@ -67,7 +69,12 @@ def listing(call: ApiCall) -> JsonObject:
     found = _filtered(call, request.subject)
     page = paged(len(found), request.offset, LIST_LIMIT)
     selected = found[max(request.offset, 0) :][:LIST_LIMIT]
-    return {**page, "streams": [embedded(stream.info()) for stream in selected]}
+    return {**page, "streams": [embedded(_stored_info(stream)) for stream in selected]}
+
+
+def _stored_info(stream: Stream) -> StreamInfo:
+    """As lists show it: with the stored metadata only."""
+    return msgspec.structs.replace(stream.info(), config=stream.config)
 
 
 def _filtered(call: ApiCall, subject: str) -> list[Stream]:
@@ -152,6 +159,8 @@ def get_message(call: ApiCall) -> JsonObject:
         message = store.message(seq)
     if message is None:
         raise errors.NO_MESSAGE_FOUND.rejected()
+    # nats-server answers this one beside its API layer: neither counted nor audited.
+    call.is_tracked = False
     stored = StoredMsg(
         subject=message.subject.decode("utf-8", "replace"),
         seq=message.seq,
@@ -171,6 +180,8 @@ def delete_message(call: ApiCall) -> JsonObject:
     stream.refuse_if_sealed()
     if stream.config.deny_delete:
         raise errors.STREAM_MSG_DELETE_FAILED.rejected(err="message delete not permitted")
+    # nats-server does not count this refusal among the API's errors.
+    call.counts_error = False
     stream.delete_message(request.seq, not request.no_erase)
     call.lsn = _stored_lsn(stream)
     return {"success": True}
@@ -185,17 +196,31 @@ def _stored_lsn(stream: Stream) -> int:
     return stream.store.applied_lsn if not stream.is_memory else 0
 
 
-_PAGE_ZERO = (("total", 0), ("offset", 0), ("limit", 0))
+def _no_page() -> JsonObject:
+    return {"total": 0, "offset": 0, "limit": 0}
+
+
+def _no_names() -> JsonObject:
+    return {**_no_page(), "streams": None}
+
+
+def _no_streams() -> JsonObject:
+    return {**_no_page(), "streams": []}
+
+
+def _nothing_purged() -> JsonObject:
+    return {"purged": 0}
+
 
 ENDPOINTS: dict[tuple[str, ...], Endpoint] = {
     ("INFO",): Endpoint(account_info, "account_info", 1),
     ("STREAM", "CREATE"): Endpoint(create, "stream_create", 3),
     ("STREAM", "UPDATE"): Endpoint(update, "stream_update", 3),
-    ("STREAM", "NAMES"): Endpoint(names, "stream_names", 2, on_error=(*_PAGE_ZERO, ("streams", None))),
-    ("STREAM", "LIST"): Endpoint(listing, "stream_list", 2, on_error=(*_PAGE_ZERO, ("streams", None))),
-    ("STREAM", "INFO"): Endpoint(info, "stream_info", 3, on_error=_PAGE_ZERO),
+    ("STREAM", "NAMES"): Endpoint(names, "stream_names", 2, on_error=_no_names),
+    ("STREAM", "LIST"): Endpoint(listing, "stream_list", 2, on_error=_no_streams),
+    ("STREAM", "INFO"): Endpoint(info, "stream_info", 3, on_error=_no_page),
     ("STREAM", "DELETE"): Endpoint(delete, "stream_delete", 3),
-    ("STREAM", "PURGE"): Endpoint(purge, "stream_purge", 3, on_error=(("purged", 0),)),
+    ("STREAM", "PURGE"): Endpoint(purge, "stream_purge", 3, on_error=_nothing_purged),
     ("STREAM", "MSG", "GET"): Endpoint(get_message, "stream_msg_get", 4),
     ("STREAM", "MSG", "DELETE"): Endpoint(delete_message, "stream_msg_delete", 4),
     ("STREAM", "LEADER", "STEPDOWN"): Endpoint(needs_cluster, "stream_leader_stepdown", 4),

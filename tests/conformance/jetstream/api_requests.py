@@ -169,7 +169,10 @@ STREAM_CONFIGS = [
         ("B", '{"name":"B","subjects":["A"]}'),
         ("C", '{"name":"C","subjects":["c.>"],"allow_direct":true,"allow_atomic":true,"allow_msg_ttl":true}'),
         ("D", '{"name":"D","subjects":["d.*"],"subject_delete_marker_ttl":1000000000,"max_age":1000000000}'),
-        ("E", '{"name":"E","subjects":["e.*"],"retention":"workqueue","storage":"memory","discard":"new","max_msgs":5}'),
+        (
+            "E",
+            '{"name":"E","subjects":["e.*"],"retention":"workqueue","storage":"memory","discard":"new","max_msgs":9}',
+        ),
         ("F", '{"name":"F","subjects":["f.*"],"retention":"interest","compression":"s2","first_seq":100}'),
         (
             "G",
@@ -206,34 +209,38 @@ STREAM_CONFIGS = [
     api("STREAM.INFO.C", Nats_Required_Api_Level="5"),
 ]
 
-STREAM_UPDATES = [
-    api('STREAM.CREATE.S {"name":"S","subjects":["s.>"],"allow_msg_ttl":true,"deny_delete":true}'),
-    api('STREAM.CREATE.W {"name":"W","subjects":["w.>"],"retention":"workqueue"}'),
-    api('STREAM.UPDATE.NOPE {"name":"NOPE"}'),
-] + [
-    api(f"STREAM.UPDATE.S {body}")
-    for body in (
-        '{"name":"T"}',
-        '{"name":"S","subjects":["s.>"],"allow_msg_ttl":true,"deny_delete":true,"storage":"memory"}',
-        '{"name":"S","subjects":["s.>"],"allow_msg_ttl":true,"deny_delete":true,"retention":"workqueue"}',
-        '{"name":"S","subjects":["s.>"],"allow_msg_ttl":true}',
-        '{"name":"S","subjects":["s.>"],"deny_delete":true}',
-        '{"name":"S","subjects":["s.>"],"allow_msg_ttl":true,"deny_delete":true,"allow_msg_counter":true}',
-        '{"name":"S","subjects":["s.>"],"allow_msg_ttl":true,"deny_delete":true,"persist_mode":"async"}',
-        '{"name":"S","subjects":["s.>"],"allow_msg_ttl":true,"deny_delete":true,"num_replicas":3}',
-        '{"name":"S","subjects":["w.a"],"allow_msg_ttl":true,"deny_delete":true}',
-        '{"name":"S","mirror":{"name":"W"},"allow_msg_ttl":true,"deny_delete":true}',
-        '{"name":"S","subjects":["s.>"],"allow_msg_ttl":true,"deny_delete":true,"retention":"interest"}',
-        '{"name":"S","subjects":["s.>"],"allow_msg_ttl":true,"deny_delete":true,"max_msgs":3,"description":"n"}',
-        '{"name":"S","subjects":["s.>"],"allow_msg_ttl":true,"deny_delete":true,"sealed":true}',
-        '{"name":"S","subjects":["s.>"],"allow_msg_ttl":true,"deny_delete":true}',
-    )
-] + [
-    publish("s.a x"),
-    api('STREAM.UPDATE.W {"name":"W","subjects":["w.>"],"retention":"limits"}'),
-    api('STREAM.UPDATE.W {"name":"W","subjects":["w.>"],"retention":"workqueue","mirror_direct":true}'),
-    api("STREAM.INFO.S"),
-]
+STREAM_UPDATES = (
+    [
+        api('STREAM.CREATE.S {"name":"S","subjects":["s.>"],"allow_msg_ttl":true,"deny_delete":true}'),
+        api('STREAM.CREATE.W {"name":"W","subjects":["w.>"],"retention":"workqueue"}'),
+        api('STREAM.UPDATE.NOPE {"name":"NOPE"}'),
+    ]
+    + [
+        api(f"STREAM.UPDATE.S {body}")
+        for body in (
+            '{"name":"T"}',
+            '{"name":"S","subjects":["s.>"],"allow_msg_ttl":true,"deny_delete":true,"storage":"memory"}',
+            '{"name":"S","subjects":["s.>"],"allow_msg_ttl":true,"deny_delete":true,"retention":"workqueue"}',
+            '{"name":"S","subjects":["s.>"],"allow_msg_ttl":true}',
+            '{"name":"S","subjects":["s.>"],"deny_delete":true}',
+            '{"name":"S","subjects":["s.>"],"allow_msg_ttl":true,"deny_delete":true,"allow_msg_counter":true}',
+            '{"name":"S","subjects":["s.>"],"allow_msg_ttl":true,"deny_delete":true,"persist_mode":"async"}',
+            '{"name":"S","subjects":["s.>"],"allow_msg_ttl":true,"deny_delete":true,"num_replicas":3}',
+            '{"name":"S","subjects":["w.a"],"allow_msg_ttl":true,"deny_delete":true}',
+            '{"name":"S","mirror":{"name":"W"},"allow_msg_ttl":true,"deny_delete":true}',
+            '{"name":"S","subjects":["s.>"],"allow_msg_ttl":true,"deny_delete":true,"retention":"interest"}',
+            '{"name":"S","subjects":["s.>"],"allow_msg_ttl":true,"deny_delete":true,"max_msgs":3,"description":"n"}',
+            '{"name":"S","subjects":["s.>"],"allow_msg_ttl":true,"deny_delete":true,"sealed":true}',
+            '{"name":"S","subjects":["s.>"],"allow_msg_ttl":true,"deny_delete":true}',
+        )
+    ]
+    + [
+        publish("s.a x"),
+        api('STREAM.UPDATE.W {"name":"W","subjects":["w.>"],"retention":"limits"}'),
+        api('STREAM.UPDATE.W {"name":"W","subjects":["w.>"],"retention":"workqueue","mirror_direct":true}'),
+        api("STREAM.INFO.S"),
+    ]
+)
 
 PUBLISHES = [
     api(
@@ -340,7 +347,9 @@ def _create(body: str, name: str = "") -> Step:
 CONSUMERS = [
     api('STREAM.CREATE.S {"name":"S","subjects":["s.>"]}'),
     api('STREAM.CREATE.W {"name":"W","subjects":["w.>"],"retention":"workqueue"}'),
-    api('STREAM.CREATE.L {"name":"L","subjects":["l.>"],"consumer_limits":{"max_ack_pending":10,"inactive_threshold":9}}'),
+    api(
+        'STREAM.CREATE.L {"name":"L","subjects":["l.>"],"consumer_limits":{"max_ack_pending":9,"inactive_threshold":9}}'
+    ),
     api('STREAM.CREATE.X {"name":"X","subjects":["x.>"],"max_consumers":1}'),
     publish("s.a 1"),
     publish("s.b 2"),

@@ -28,6 +28,8 @@ from leafbox.protocol.jetstream.stream_rules import (
 ACK_WAIT_DEFAULT = 30 * SECOND
 MAX_ACK_PENDING_DEFAULT = 1000
 MAX_WAITING_DEFAULT = 512
+INACTIVE_THRESHOLD_DEFAULT = 5 * SECOND
+"""Ephemeral consumers that do not say how long they may be unused."""
 PRIORITY_TIMEOUT_DEFAULT = 120 * SECOND
 FLOW_CONTROL_POLICY_HEARTBEAT = SECOND
 _HEARTBEAT_MINIMUM = SECOND // 10
@@ -81,6 +83,8 @@ def with_defaults(
     if config.priority_policy is PriorityPolicy.PINNED_CLIENT and config.priority_timeout == 0:
         changes["priority_timeout"] = PRIORITY_TIMEOUT_DEFAULT
     config = msgspec.structs.replace(config, **changes)
+    if not config.durable_name and config.inactive_threshold == 0:
+        config = msgspec.structs.replace(config, inactive_threshold=INACTIVE_THRESHOLD_DEFAULT)
     if config.ack_policy is AckPolicy.FLOW_CONTROL and not pedantic:
         config = msgspec.structs.replace(config, flow_control=True, idle_heartbeat=FLOW_CONTROL_POLICY_HEARTBEAT)
     return config
@@ -319,7 +323,7 @@ def _check_sampling(config: ConsumerConfig) -> None:
     if not config.sample_freq or re.fullmatch(r"\+?\d+", text):
         return
     # Go formats a nil error for a number that is merely negative.
-    reason = "%!s(<nil>)"
+    reason = "<nil>"
     if not re.fullmatch(r"-\d+", text):
         reason = f"strconv.Atoi: parsing {go_quote(text)}: invalid syntax"
     raise errors.CONSUMER_INVALID_SAMPLING.rejected(err=reason)

@@ -62,9 +62,17 @@ def get_text(block: bytes, name: bytes) -> str:
 
 
 def get_number(block: bytes, name: bytes) -> int | None:
-    """A header that is a non-negative decimal number; anything else reads as absent, like in nats-server."""
+    """A header that is a non-negative decimal number; anything else reads as absent."""
     value = get(block, name)
     return int(value) if value is not None and value.isdigit() else None
+
+
+def get_expected(block: bytes, name: bytes) -> int | None:
+    """A sequence that a publisher expects; what is no number is a sequence that no message can have."""
+    value = get(block, name)
+    if not value:
+        return None
+    return int(value) if value.isdigit() else (1 << 64) - 1
 
 
 def remove(block: bytes, name: bytes) -> bytes:

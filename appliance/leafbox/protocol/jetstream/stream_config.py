@@ -37,7 +37,9 @@ class DiscardPolicy(GoEnum):
 
     @classmethod
     def from_json(cls, value: Json) -> GoEnum:
-        return super().from_json(value.lower() if isinstance(value, str) else value)
+        if isinstance(value, str) and value.lower() in cls._value2member_map_:
+            return cls(value.lower())
+        return super().from_json(value)
 
 
 class StorageType(GoEnum):

@@ -270,10 +270,8 @@ def _with_subjects(config: StreamConfig) -> StreamConfig:
         return config
     for index, subject in enumerate(config.subjects):
         _check_subject(config, subject)
-        if subject in config.subjects[:index]:
-            invalid("duplicate subjects detected")
         for other in config.subjects[index + 1 :]:
-            if other != subject and subjects.overlap(other, subject):
+            if subjects.overlap(other, subject):
                 invalid(f"subject {go_quote(subject)} overlaps with {go_quote(other)}")
     return config
 
