@@ -135,10 +135,11 @@ cdef class ConsumerDelivery(ConsumerProgress):
         if self.resume_ns > now_ns:
             return 0
         self.resume_ns = 0
+        # Count before the position moves: what lies behind it is not counted any more.
+        self.undelivered_now()
         if not self.find_next(&view, &deliveries, now_ns):
             return 0
         if deliveries == 1:
-            self.undelivered_now()
             self.undelivered -= 1
         reply_len = self.write_reply(&view, deliveries)
         size = view.subject_size + reply_len + view.header_size + (0 if self.headers_only else view.payload_size)
@@ -247,7 +248,6 @@ cdef class ConsumerDelivery(ConsumerProgress):
             return 0
         if self.store.next_message(self.next_stream_seq, self.filter, view) != 1 or view.seq > visible:
             # Nothing up to here is for us: the next search need not look again.
-            self.undelivered_now()
             self.next_stream_seq = visible + 1
             return 0
         self.next_stream_seq = view.seq + 1

@@ -178,15 +178,22 @@ cdef class CommitGate:
         """Run what was woken in this turn. A task that fails is reported to the loop and does not stop the others."""
         cdef list tasks = self.tasks
         cdef Task task
+        cdef Py_ssize_t done = 0
         self.tasks = []
         self.run_is_scheduled = False
-        for item in tasks:
-            task = <Task>item
-            task.is_queued = False
-            try:
+        try:
+            while done < len(tasks):
+                task = <Task>tasks[done]
+                done += 1
+                task.is_queued = False
                 task.run()
-            except Exception as error:
-                self.loop.call_exception_handler({"message": "JetStream task failed", "exception": error})
+        finally:
+            if done < len(tasks):
+                # One failed: the loop reports it, the others run in the next turn.
+                self.tasks = tasks[done:] + self.tasks
+                if not self.run_is_scheduled:
+                    self.run_is_scheduled = True
+                    self.loop.call_soon(self.run_tasks)
 
 
 cdef class StorageMeter:

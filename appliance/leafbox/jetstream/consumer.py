@@ -6,21 +6,16 @@ priority groups, flow control, advisories, inactivity, durable progress and conf
 
 from __future__ import annotations
 
-import json
-from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from leafbox.dataplane.consumer_delivery import ConsumerDelivery
-from leafbox.dataplane.consumer_requests import PullRequest
 from leafbox.dataplane.routing import Subscription
 from leafbox.dataplane.stream_ingest import now_ns
 from leafbox.jetstream.alarm import Alarm
-from leafbox.jetstream.definitions import StoredConsumer, value_key
+from leafbox.jetstream.consumer_pull import PullConsumer
 from leafbox.jetstream.names import nuid, short_hash
 from leafbox.jetstream.ports import ValueKind
-from leafbox.jetstream.pull_requests import BadPullRequest, parse_pull_request
 from leafbox.protocol.jetstream import error_catalog as errors
 from leafbox.protocol.jetstream import headers
 from leafbox.protocol.jetstream.consumer_config import (
@@ -31,8 +26,7 @@ from leafbox.protocol.jetstream.consumer_config import (
     ReplayPolicy,
 )
 from leafbox.protocol.jetstream.consumer_rules import sample_percent
-from leafbox.protocol.jetstream.go_json import encode
-from leafbox.protocol.jetstream.go_time import SECOND, ZERO_TIME, format_duration, format_time, parse_duration
+from leafbox.protocol.jetstream.go_time import SECOND, ZERO_TIME, format_time
 from leafbox.protocol.jetstream.info import ConsumerInfo, PriorityGroupState, SequenceInfo
 
 if TYPE_CHECKING:
@@ -51,7 +45,7 @@ _PRIORITY_NUMBERS = {
 }
 
 
-class Consumer(ConsumerDelivery):
+class Consumer(PullConsumer):
     """One consumer. Made and ended by its stream; belongs to the loop."""
 
     def __init__(self, stream: Stream, config: ConsumerConfig, name: str, created_ns: int) -> None:
@@ -69,19 +63,14 @@ class Consumer(ConsumerDelivery):
         self.name = name
         self.created_ns = created_ns
         self.pinned_ns = 0
-        self._pin_expires_ns = 0
-        self._last_used_ns = now_ns()
+        self.pin_expires_ns = 0
+        self.last_used_ns = now_ns()
         self._next_heartbeat_ns = 0
-        self._alarm = Alarm(stream.context.loop, self.on_alarm)
+        self.alarm = Alarm(stream.context.loop, self.on_alarm)
         self._subscriptions: list[Subscription] = []
         self.is_persistent = not config.direct
         self.is_in_memory = stream.is_memory or config.mem_storage
         self._apply(config)
-
-    @property
-    def key(self) -> bytes:
-        """Key of the consumer's durable values."""
-        return value_key(self.stream.account.name, self.stream.name, self.name)
 
     @property
     def is_durable(self) -> bool:
@@ -123,7 +112,7 @@ class Consumer(ConsumerDelivery):
     def close_down(self) -> None:
         """Stop delivering; durable progress stays."""
         self.close()
-        self._alarm.cancel()
+        self.alarm.cancel()
         self.stream.owner.unwatch_delivery(self)
         for subscription in self._subscriptions:
             self.stream.account.remove(subscription)
@@ -132,7 +121,7 @@ class Consumer(ConsumerDelivery):
     def delete(self) -> None:
         """Stop and forget; waiting requests are told."""
         for request in self.waiting.clear() if self.waiting is not None else ():
-            self._status(request.reply, headers.status(409, "Consumer Deleted"))
+            self.status(request.reply, headers.status(409, "Consumer Deleted"))
         self.close_down()
         if not self.config.direct:
             storage = self.stream.context.storage
@@ -141,42 +130,6 @@ class Consumer(ConsumerDelivery):
                 storage.delete(ValueKind.PROGRESS, self.key)
                 storage.delete(ValueKind.CONSUMER, self.key)
             self.stream.advisories.consumer_action(self.stream.name, self.name, "delete")
-
-    def save(self) -> int:
-        """Make definition and progress durable; returns the log sequence number, 0 if it lives in memory."""
-        if self.is_in_memory or self.config.direct:
-            return 0
-        definition = StoredConsumer(
-            account=self.stream.account.name,
-            stream=self.stream.name,
-            config=self.config,
-            name=self.name,
-            created=self.created_ns,
-        )
-        self.stream.context.storage.put(ValueKind.CONSUMER, self.key, encode(definition))
-        return self._save_progress()
-
-    def _save_progress(self) -> int:
-        return self.stream.context.storage.put(ValueKind.PROGRESS, self.key, self.snapshot(True))
-
-    def checkpointed(self) -> bytes | None:
-        """The progress as one value, for the storage's checkpoint; steps of this turn are logged first."""
-        self.flush()
-        return self.snapshot(False)
-
-    def write_progress(self, steps: bytes, is_urgent: bool) -> int:
-        """Log the steps of this turn."""
-        if self.is_in_memory:
-            return 0
-        return self.stream.context.storage.extend(ValueKind.PROGRESS, self.key, steps, is_urgent)
-
-    def answer_acks(self, lsn: int, replies: list[bytes]) -> None:
-        """Empty answers once the acknowledgements are durable."""
-        self.stream.context.gate.when_durable(lsn, partial(self._answer_all, replies))
-
-    def _answer_all(self, replies: list[bytes]) -> None:
-        for reply in replies:
-            self.stream.account.publish(reply, b"")
 
     # -- configuration ------------------------------------------------------------------------------------------------
 
@@ -282,181 +235,16 @@ class Consumer(ConsumerDelivery):
             raise errors.CONSUMER_INVALID_RESET.rejected(err="not allowed")
         self.start_at(seq)
         if not self.is_in_memory and not config.direct:
-            self._save_progress()
+            self.save_progress()
         self.stream.drop_unwanted()
         return max(seq, 1)
-
-    # -- pull requests ------------------------------------------------------------------------------------------------
-
-    def request(self, reply: bytes, header: bytes, body: bytes) -> None:
-        """A pull request; refusals are status messages to `reply`."""
-        if not reply:
-            return
-        if headers.requires_higher_level(header, 5):
-            self._status(reply, headers.status(412, "Required Api Level"))
-            return
-        waiting, now = self.waiting, now_ns()
-        if waiting is None:
-            self._status(reply, headers.status(409, "Consumer is push based"))
-            return
-        self._last_used_ns = now
-        try:
-            request = parse_pull_request(reply, body, now)
-        except BadPullRequest as error:
-            self._status(reply, headers.status(400, f"Bad Request - {error}"))
-            return
-        refusal = self._refusal(request, now)
-        if refusal is not None:
-            self._status(reply, refusal)
-            return
-        if waiting.is_full:
-            self.sweep_requests(now)
-        if request.no_wait and self._nothing_for(request):
-            return
-        if not waiting.add(request):
-            if not request.heartbeat_ns:
-                self._status(reply, headers.status(409, "Exceeded MaxWaiting"))
-            return
-        if request.no_wait:
-            self.watches_drain = True
-        self._alarm.set(request.expires_ns)
-        self._alarm.set(request.next_heartbeat_ns)
-        self.wake()
-
-    def _refusal(self, request: PullRequest, now: int) -> bytes | None:
-        config = self.config
-        if 0 < config.max_batch < request.batch:
-            return headers.status(409, f"Exceeded MaxRequestBatch of {config.max_batch}")
-        if request.expires_ns and 0 < config.max_expires < request.expires_ns - now:
-            return headers.status(409, f"Exceeded MaxRequestExpires of {format_duration(config.max_expires)}")
-        if 0 < config.max_bytes < request.bytes_left:
-            return headers.status(409, f"Exceeded MaxRequestMaxBytes of {config.max_bytes}")
-        if not request.has_group:
-            return None
-        policy, bad = config.priority_policy, "Bad Request - "
-        if (request.min_pending or request.min_ack_pending) and policy is not PriorityPolicy.OVERFLOW:
-            return headers.status(400, bad + "Not a Overflow Priority consumer")
-        if request.pin_id and policy is not PriorityPolicy.PINNED_CLIENT:
-            return headers.status(400, bad + "Not a Pinned Client Priority consumer")
-        if not 0 <= request.priority <= 9:
-            return headers.status(400, bad + "Priority must be between 0 and 9")
-        if policy is PriorityPolicy.NONE:
-            return None
-        if not request.group:
-            return headers.status(400, bad + "Priority Group missing")
-        if request.group not in config.priority_groups:
-            return headers.status(400, bad + "Invalid Priority Group")
-        if self.pin_id and request.pin_id:
-            if request.pin_id != self.pin_id:
-                return headers.status(423, "Nats-Pin-Id mismatch")
-            self._pin_expires_ns = now + config.priority_timeout
-        return None
-
-    def _nothing_for(self, request: PullRequest) -> bool:
-        """Answer a no_wait request at once when there is nothing, or others will take it all."""
-        assert self.waiting is not None
-        available = self.num_pending() + self.queued_redeliveries()
-        if available == 0 and not request.expires_ns:
-            self._status(request.reply, headers.status(404, "No Messages"))
-            return True
-        if available > 0 and available < sum(other.batch for other in self.waiting):
-            self._status(request.reply, headers.status(408, "Requests Pending"))
-            return True
-        return False
-
-    def queued_redeliveries(self) -> int:
-        """Messages that wait to be delivered again."""
-        return self.redelivery_count
-
-    def sweep_requests(self, now: int) -> None:
-        """Expire requests, drop those nobody listens to, send their heartbeats."""
-        if self.waiting is None:
-            return
-        for request in self.waiting:
-            if request.expires_ns and request.expires_ns <= now:
-                self.waiting.remove(request)
-                self.on_expired(request)
-            elif not self.has_listener(request.reply):
-                self.waiting.remove(request)
-            elif request.next_heartbeat_ns and request.next_heartbeat_ns <= now:
-                request.next_heartbeat_ns = now + request.heartbeat_ns
-                self._heartbeat(request.reply)
-
-    def on_drained(self, is_stalled: bool) -> None:
-        """Nothing more for now: no_wait requests that got something, or never meant to wait, are done."""
-        assert self.waiting is not None
-        left = False
-        for request in self.waiting:
-            if not request.no_wait:
-                continue
-            if not is_stalled and (not request.expires_ns or request.delivered):
-                self.waiting.remove(request)
-                self._status(request.reply, headers.status(404, "No Messages"))
-            else:
-                left = True
-        self.watches_drain = left
-
-    def on_expired(self, request: PullRequest) -> None:
-        """408 with what is left of the request."""
-        self._status(request.reply, _with_rest(408, "Request Timeout", request))
-
-    def on_too_large(self, request: PullRequest) -> None:
-        """409: the next message is larger than the request allows."""
-        self._status(request.reply, _with_rest(409, "Message Size Exceeds MaxBytes", request))
-
-    def on_batch_completed(self, request: PullRequest) -> None:
-        """409: all messages came, bytes are left."""
-        self._status(request.reply, _with_rest(409, "Batch Completed", request))
-
-    def on_next_request(self, reply: bytes, request: bytes) -> None:
-        """`+NXT` with an acknowledgement."""
-        self.request(reply, b"", request)
-
-    # -- priority groups ----------------------------------------------------------------------------------------------
-
-    def on_priority(self, request: PullRequest) -> bool | None:
-        """Serve (True), pass over (None) or drop (False) the request at the head."""
-        policy = self.config.priority_policy
-        if policy is PriorityPolicy.OVERFLOW and (request.min_pending or request.min_ack_pending):
-            pending = self.num_pending() + 1
-            if 0 < request.min_pending <= pending or 0 < request.min_ack_pending <= self.pending.count:
-                return True
-            return None
-        if policy is not PriorityPolicy.PINNED_CLIENT:
-            return True
-        if request.pin_id == self.pin_id and self.pin_id:
-            return True
-        if request.pin_id:
-            self._status(request.reply, _with_rest(423, "Nats-Wrong-Pin-Id", request))
-            return False
-        if self.pin_id:
-            return None
-        if request.group:
-            self._pin(request)
-        return True
-
-    def _pin(self, request: PullRequest) -> None:
-        self.pin_id = request.pin_id = nuid()
-        self.pinned_ns = now_ns()
-        self._pin_expires_ns = self.pinned_ns + self.config.priority_timeout
-        self._alarm.set(self._pin_expires_ns)
-        self.stream.advisories.group_event(
-            "PINNED", self.stream.name, self.name, {"group": request.group, "pinned_id": self.pin_id}
-        )
-
-    def unpin(self, group: str, reason: str) -> None:
-        """Take the pin; `reason` is `admin` or `timeout`."""
-        self.pin_id = ""
-        self.pinned_ns = self._pin_expires_ns = 0
-        self.stream.advisories.group_event("UNPINNED", self.stream.name, self.name, {"group": group, "reason": reason})
-        self.wake()
 
     # -- push ---------------------------------------------------------------------------------------------------------
 
     def interest_changed(self) -> None:
         """Somebody came to or left the deliver subject."""
         if self.update_interest():
-            self._last_used_ns = now_ns()
+            self.last_used_ns = now_ns()
             self._rearm()
 
     def on_flow_control(self) -> None:
@@ -478,69 +266,12 @@ class Consumer(ConsumerDelivery):
             if stream_seq:
                 self.acknowledge_up_to(stream_seq, headers.get_number(header, headers.LAST_CONSUMER) or 0)
 
-    def _heartbeat(self, target: bytes) -> None:
-        extra = {}
-        if self.flow_subject is not None:
-            extra["Nats_Consumer_Stalled"] = self.flow_subject.decode()
-        block = headers.status(
-            100,
-            "Idle Heartbeat",
-            Nats_Last_Consumer=self.next_consumer_seq - 1,
-            Nats_Last_Stream=self.delivered_stream_seq,
-            **extra,
-        )
-        self._status(target, block)
-
-    def _status(self, target: bytes, block: bytes) -> None:
-        self.stream.account.publish(target, b"", b"", block)
-
-    # -- advisories ---------------------------------------------------------------------------------------------------
-
-    def on_nak(self, stream_seq: int, consumer_seq: int, deliveries: int, argument: bytes) -> int | None:
-        """Tell, and read the delay."""
-        fields = {"consumer_seq": consumer_seq, "stream_seq": stream_seq, "deliveries": deliveries}
-        self.stream.advisories.consumer_event("MSG_NAKED", "nak", self.stream.name, self.name, {**fields})
-        if not argument:
-            return None
-        try:
-            if argument.startswith(b"{"):
-                return int(json.loads(argument).get("delay", 0))
-            return parse_duration(argument.decode())
-        except (ValueError, TypeError, AttributeError):
-            return None
-
-    def on_terminated(self, stream_seq: int, consumer_seq: int, deliveries: int, reason: bytes) -> None:
-        """Tell that the message will not come again."""
-        fields: dict[str, int | str] = {
-            "consumer_seq": consumer_seq,
-            "stream_seq": stream_seq,
-            "deliveries": deliveries,
-        }
-        if reason:
-            fields["reason"] = reason.decode("utf-8", "replace")
-        self.stream.advisories.consumer_event("MSG_TERMINATED", "terminated", self.stream.name, self.name, {**fields})
-
-    def on_max_deliveries(self, stream_seq: int, deliveries: int) -> None:
-        """Tell that a message had all its deliveries."""
-        fields = {"stream_seq": stream_seq, "deliveries": deliveries}
-        self.stream.advisories.consumer_event("MAX_DELIVERIES", "max_deliver", self.stream.name, self.name, {**fields})
-
-    def on_sampled(self, stream_seq: int, consumer_seq: int, deliveries: int, delivered_ns: int) -> None:
-        """Publish how long the acknowledgement took."""
-        fields = {
-            "consumer_seq": consumer_seq,
-            "stream_seq": stream_seq,
-            "ack_time": now_ns() - delivered_ns,
-            "deliveries": deliveries,
-        }
-        self.stream.advisories.ack_metric(self.stream.name, self.name, {**fields})
-
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def on_deadline_moved(self) -> None:
         """The next redelivery, or the end of a rate limit, came nearer."""
-        self._alarm.set(self.expiry_ns)
-        self._alarm.set(self.resume_ns)
+        self.alarm.set(self.expiry_ns)
+        self.alarm.set(self.resume_ns)
 
     def on_alarm(self, now: int) -> None:
         """Do everything that is due."""
@@ -555,9 +286,9 @@ class Consumer(ConsumerDelivery):
             self.check_expired(now)
         if self.resume_ns and self.resume_ns <= now:
             self.wake()
-        if self.pin_id and self._pin_expires_ns <= now:
+        if self.pin_id and self.pin_expires_ns <= now:
             self.unpin(self.config.priority_groups[0], "timeout")
-        self.sweep_requests(now)
+        self.sweep_requests(now, ends_no_wait=True)
         self._push_heartbeat(now)
         if self._is_abandoned(now):
             self.stream.delete_consumer(self.name)
@@ -571,7 +302,7 @@ class Consumer(ConsumerDelivery):
         due = max(self._next_heartbeat_ns, self.last_sent_ns + interval)
         if due <= now:
             if self.has_interest:
-                self._heartbeat(self.deliver_subject)
+                self.heartbeat(self.deliver_subject)
                 if self.config.ack_policy is AckPolicy.FLOW_CONTROL and self.pending.count and not self.flow_subject:
                     self.on_flow_control()
             due = now + interval
@@ -583,23 +314,23 @@ class Consumer(ConsumerDelivery):
             return False
         if self.waiting is None:
             if self.has_interest:
-                self._last_used_ns = now
+                self.last_used_ns = now
         elif self.waiting.count:
-            self._last_used_ns = now
-        return max(self._last_used_ns, self.last_active_ns, self.last_sent_ns) + threshold <= now
+            self.last_used_ns = now
+        return max(self.last_used_ns, self.last_active_ns, self.last_sent_ns) + threshold <= now
 
     def _rearm(self) -> None:
-        alarm = self._alarm
+        alarm = self.alarm
         alarm.set(self.expiry_ns)
         alarm.set(self.resume_ns)
         if self.is_paused and self.config.pause_until is not None:
             alarm.set(self.config.pause_until)
         if self.pin_id:
-            alarm.set(self._pin_expires_ns)
+            alarm.set(self.pin_expires_ns)
         if self._next_heartbeat_ns and self.has_interest:
             alarm.set(self._next_heartbeat_ns)
         if self.inactive_threshold_ns:
-            last = max(self._last_used_ns, self.last_active_ns, self.last_sent_ns)
+            last = max(self.last_used_ns, self.last_active_ns, self.last_sent_ns)
             alarm.set(max(last, now_ns() - self.inactive_threshold_ns + _MILLISECOND) + self.inactive_threshold_ns)
         for request in self.waiting or ():
             alarm.set(request.expires_ns)
@@ -645,12 +376,3 @@ class Consumer(ConsumerDelivery):
             ts=now,
             priority_groups=groups,
         )
-
-
-def _with_rest(code: int, description: str, request: PullRequest) -> bytes:
-    return headers.status(
-        code,
-        description,
-        Nats_Pending_Messages=request.batch,
-        Nats_Pending_Bytes=request.bytes_left,
-    )

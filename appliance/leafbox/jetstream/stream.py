@@ -211,7 +211,7 @@ class Stream:
         self.transform = SubjectTransform(transform.src, transform.dest) if transform and transform.dest else None
         self.republish = SubjectTransform(republish.src, republish.dest) if republish and republish.dest else None
         ingest.acknowledges = not config.no_ack
-        ingest.waits_for_commit = not self.is_memory and config.persist_mode is not PersistMode.ASYNC
+        ingest.waits_for_commit = self.store.journal is not None and config.persist_mode is not PersistMode.ASYNC
         ingest.max_message_bytes = config.max_msg_size
         ingest.refuses_when_full = config.discard is DiscardPolicy.NEW
         ingest.refuses_when_subject_full = config.discard_new_per_subject
