@@ -25,6 +25,7 @@ from leafbox.broker.config import ConnectionType
 from leafbox.broker.identity import ServerIdentity
 from leafbox.broker.imports import check_imports
 from leafbox.clients.client import ClientConnection
+from leafbox.clients.config import ClientListenerOptions
 from leafbox.clients.context import ClientContext, ListenerFacts
 from leafbox.clients.listener import ClientListener, bind
 from leafbox.clients.reevaluation import reevaluate
@@ -122,14 +123,14 @@ class Server:
         listening = bind(options.host, options.port)
         port = int(listening.getsockname()[1])
         tls = _tls_listeners(self.options)["client"]
+        told_host, told_port = advertised(options, port)
         facts = ListenerFacts(
-            host=options.host,
-            port=port,
+            host=told_host,
+            port=told_port,
             kind=ConnectionType.STANDARD,
             is_tls_required=tls is not None and not options.is_clear_text_allowed,
             is_tls_verified=options.tls is not None and options.tls.is_peer_verified,
             is_tls_available=tls is not None and options.is_clear_text_allowed,
-            connect_urls=(options.advertise,) if options.advertise else (),
         )
         rules = ListenerRules(maps_certificates=tls is not None and tls.maps_certificates)
         context = self._context(facts, rules)
@@ -150,7 +151,6 @@ class Server:
             kind=ConnectionType.WEBSOCKET,
             is_tls_required=tls is not None,
             is_tls_available=tls is not None,
-            connect_urls=(options.advertise,) if options.advertise else (),
             ping_interval_s=options.ping_interval_s,
         )
         rules = ListenerRules(
@@ -312,29 +312,23 @@ class Server:
             for client in list(account.connections):
                 if isinstance(client, ClientConnection):
                     client.close("Client Closed")
-        self._reload_clients(old)
+        self._reload_clients()
         self.config_load_ns = time.time_ns()
         self._show_facts()
         digest = f" ({options.config_digest})" if options.config_digest else ""
         self.logger.info("Reloaded server configuration%s", digest)
 
-    def _reload_clients(self, old: Options) -> None:
+    def _reload_clients(self) -> None:
         clients = self.clients()
         for client in clients:
             reevaluate(client)
         most = self.options.broker.connections_max
         for surplus in clients[max(most, 0) :]:
             surplus.fail("maximum connections exceeded", "Maximum Connections Exceeded")
-        is_advertised_anew = old.clients.advertise != self.options.clients.advertise
-        if is_advertised_anew:
-            advertise = self.options.clients.advertise
-            for context in self.contexts:
-                if context.facts.kind is ConnectionType.STANDARD:
-                    context.with_facts(connect_urls=(advertise,) if advertise else ())
-        if is_advertised_anew or old.broker.payload_bytes_max != self.options.broker.payload_bytes_max:
-            for client in clients:
-                if not client.closed:
-                    client.send_info()
+        host, port = advertised(self.options.clients, self._listeners["client"].port)
+        for context in self.contexts:
+            if context.facts.kind is ConnectionType.STANDARD:
+                context.with_facts(host=host, port=port)
 
     # -- stop ---------------------------------------------------------------------------------------------------------
 
@@ -372,6 +366,14 @@ def _tls_listeners(options: Options) -> dict[str, TlsListener | None]:
         "client": TlsListener(clients.tls, allows_plain=clients.is_clear_text_allowed) if clients.tls else None,
         "websocket": TlsListener(websocket.tls) if websocket.tls and websocket.port else None,
     }
+
+
+def advertised(options: ClientListenerOptions, port: int) -> tuple[str, int]:
+    """The address that INFO tells clients: `client_advertise`, with the listener's port if it names none."""
+    if not options.advertise:
+        return options.host, port
+    host, _, text = options.advertise.rpartition(":") if ":" in options.advertise else (options.advertise, "", "")
+    return host.strip("[]"), int(text) if text.isdigit() and int(text) > 0 else port
 
 
 def _shown(host: str) -> str:

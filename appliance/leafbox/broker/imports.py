@@ -10,6 +10,7 @@ subject of our own (`_R_....`), and maps the answer back. Pending answers are bo
 from __future__ import annotations
 
 import secrets
+import string
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from leafbox.broker.config import (
     StreamExport,
     StreamImport,
 )
-from leafbox.broker.request_info import share_request_info
+from leafbox.broker.request_info import with_request_info
 from leafbox.broker.transform import SubjectTransform, tokenize_wildcards
 from leafbox.dataplane.routing import CallbackReceiver, Receiver, Subscription
 from leafbox.dataplane.subjects import is_subset, subject_matches, subjects_collide
@@ -34,6 +35,8 @@ PENDING_RESPONSES_MAX = 65_536
 # How long an answer may take when the export names no threshold (nats-server: 2 minutes).
 RESPONSE_THRESHOLD_S = 120.0
 RESPONSE_PREFIX = b"_R_."
+RESPONSE_TOKEN_CHARACTERS = 6
+BASE62 = string.digits + string.ascii_letters
 
 SubjectMap = Callable[[bytes], bytes | None]
 
@@ -54,7 +57,7 @@ class ResponseMap:
     def __init__(self, account: Account) -> None:
         self._account = account
         self._pending: dict[bytes, _PendingResponse] = {}
-        self._prefix = RESPONSE_PREFIX + secrets.token_hex(3).encode() + b"."
+        self._prefix = RESPONSE_PREFIX + _random_token() + b"."
         self._subscription: Subscription | None = None
 
     def open(self, account: Account, reply: bytes, kind: ServiceResponseType, threshold_s: float) -> bytes:
@@ -62,7 +65,7 @@ class ResponseMap:
         if self._subscription is None:
             self._subscription = self._account.subscribe(self._prefix + b">", self._answer)
         self._drop_late()
-        subject = self._prefix + secrets.token_urlsafe(11).encode()
+        subject = self._prefix + _random_token()
         deadline = time.monotonic() + (threshold_s or RESPONSE_THRESHOLD_S)
         self._pending[subject] = _PendingResponse(account, reply, kind, deadline)
         return subject
@@ -90,6 +93,11 @@ class ResponseMap:
         if is_last:
             del self._pending[subject]
         return pending.account.publish(pending.reply, payload, reply, header, origin) > 0
+
+
+def _random_token() -> bytes:
+    """Nobody can guess a pending reply: 36 bits, and it lives for one request."""
+    return "".join(secrets.choice(BASE62) for _ in range(RESPONSE_TOKEN_CHARACTERS)).encode()
 
 
 class StreamImportLink:
@@ -169,8 +177,9 @@ class ServiceImportLink:
         remote = self._to_remote.match(subject)
         if remote is None:
             return False
-        if self._is_shared or self._exporter.is_system:
-            header = share_request_info(header, self._importer, origin)
+        header = with_request_info(
+            header, self._importer, origin, is_shared=self._is_shared or self._exporter.is_system
+        )
         if not reply:
             return self._exporter.publish(remote, payload, b"", header, origin) > 0
         answer_to = self._responses.open(

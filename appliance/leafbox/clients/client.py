@@ -17,10 +17,12 @@ from itertools import islice
 from leafbox.broker.account import Account
 from leafbox.broker.permission_tables import permission_tables
 from leafbox.broker.registry import ConnectionSnapshot, SubscriptionSnapshot
+from leafbox.broker.request_info import RequestInfo
 from leafbox.clients.context import ClientContext
 from leafbox.dataplane.nats_connection import NatsConnection
 from leafbox.dataplane.routing import Subscription
 from leafbox.dataplane.subjects import is_valid_subject
+from leafbox.monitoring.wire_format import time_text
 from leafbox.protocol.client_info import Connect, decode_connect
 from leafbox.protocol.errors import ProtocolViolation
 from leafbox.security.authentication import ConnectionFacts, Credentials, Decision, Identity, Refusal
@@ -143,6 +145,9 @@ class ClientConnection(NatsConnection):
         if self.connect is not None:
             self._withdraw_subscriptions()
         self.connect = connect
+        if not self.rtt_ns:
+            # Until the first PONG the handshake itself is the measure, as in nats-server.
+            self.rtt_ns = time.time_ns() - self.start_ns
         self.echo = connect.echo is not False
         self.headers = bool(connect.headers) and not self.context.broker.options.is_header_support_disabled
         self.verbose = bool(connect.verbose) if connect.verbose is not None else self.verbose
@@ -395,7 +400,7 @@ class ClientConnection(NatsConnection):
         if self.awaiting_auth:
             return
         heard_s = (now_ns - self.last_activity_ns) / 1e9
-        rtt_is_fresh = self.rtt_ns and now_ns - self._ping_sent_ns < RTT_INTERVAL_NS
+        rtt_is_fresh = self._ping_sent_ns and not self._pings_out and now_ns - self._ping_sent_ns < RTT_INTERVAL_NS
         if rtt_is_fresh and heard_s < interval_s:
             return
         if self._pings_out + 1 > self.context.broker.options.pings_out_max:
@@ -426,6 +431,23 @@ class ClientConnection(NatsConnection):
         if self._is_announced:
             self.context.events.disconnected(self)
         self.context.logger.debug("%s - Client connection closed: %s", self, self.close_reason or "Client Closed")
+
+    def request_info(self) -> RequestInfo:
+        """What a service import may tell of this client."""
+        connect = self.connect or Connect()
+        return RequestInfo(
+            start=time_text(self.start_ns),
+            host=self.ip,
+            id=self.cid,
+            user=self.identity.name if self.identity else "",
+            name=connect.name or "",
+            lang=connect.lang or "",
+            ver=connect.version or "",
+            rtt=self.rtt_ns,
+            server=self.context.broker.identity.name,
+            kind="Client",
+            client_type=self._type(),
+        )
 
     # -- for monitoring -----------------------------------------------------------------------------------------------
 
