@@ -23,6 +23,7 @@ from leafbox.app.configuration.options import Options
 from leafbox.app.lifecycle import run_process
 from leafbox.app.server import Server
 from leafbox.protocol.errors import ConfigError
+from leafbox.security.passwords import hash_password
 
 app = typer.Typer(help="Leafbox, the edge appliance.", no_args_is_help=True, add_completion=True)
 config_app = typer.Typer(help="Look at a configuration file.", no_args_is_help=True)
@@ -128,6 +129,20 @@ def _client(action: Callable[[], Coroutine[object, object, None]]) -> None:
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(0) from error
+
+
+@app.command()
+def passwd() -> None:
+    """Ask for a password (or read it from a pipe) and print the bcrypt hash to put into the configuration."""
+    if sys.stdin.isatty():
+        password = str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    else:
+        password = sys.stdin.readline().rstrip("\n")
+    try:
+        typer.echo(hash_password(password))
+    except ValueError as error:
+        typer.echo(f"leafbox: {error}", err=True)
+        raise typer.Exit(1) from error
 
 
 @app.command()
