@@ -157,6 +157,8 @@ class ClientConnection(NatsConnection):
         if isinstance(decision, Identity | Refusal):
             self._decided(decision)
         else:
+            # The peer did its part in time; how long the check takes is ours to bear.
+            self._stop_login_timer()
             self.suspend()
             self.context.tasks.create_task(self._decide_later(decision), name=f"login cid:{self.cid}")
 
@@ -203,9 +205,7 @@ class ClientConnection(NatsConnection):
     def _enter(self, identity: Identity) -> bool:
         """Take the place in the account that the identity gives. False when the account has no room."""
         self.awaiting_auth = False
-        if self._login_timer is not None:
-            self._login_timer.cancel()
-            self._login_timer = None
+        self._stop_login_timer()
         account = self.context.broker.account(identity.account)
         if account is None:
             self.refuse(f"account {identity.account} does not exist")
@@ -247,6 +247,11 @@ class ClientConnection(NatsConnection):
         self.context.logger.error("%s - authentication error: %s", self, reason)
         self.context.events.login_refused(self, reason)
         self.fail(text, "Authentication Failure")
+
+    def _stop_login_timer(self) -> None:
+        if self._login_timer is not None:
+            self._login_timer.cancel()
+            self._login_timer = None
 
     def _login_timed_out(self) -> None:
         self._login_timer = None

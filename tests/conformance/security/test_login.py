@@ -14,6 +14,7 @@ from tests.support.blocking_client import CLOSED, BlockingClient
 from tests.support.nats_py_login import SUCCEEDED, attempt
 from tests.support.servers import ServerKind, StartServer
 
+PONG = b"PONG\r\n"
 REFUSED = b"-ERR 'Authorization Violation'\r\n" + CLOSED
 HASH = bcrypt.hashpw(b"pw", bcrypt.gensalt(4, b"2a")).decode()
 HASHES = {prefix: f"$2{prefix}${HASH[4:]}" for prefix in "abxy"}
@@ -194,6 +195,24 @@ def test_a_slow_hash_delays_only_who_waits_for_it(start_server: StartServer) -> 
             assert client.read_to_end() == REFUSED
     with BlockingClient(server.client_port) as slow_client:
         assert slow_client.login(user="slow", **{"pass": "pw"}) == b"PONG\r\n"
+
+
+@pytest.mark.capability("SE02", "SE23")
+def test_waiting_for_a_slow_check_is_no_authentication_timeout(start_server: StartServer) -> None:
+    """After a power cut all sensors come back at once: who sent CONNECT in time gets in, however long the queue is.
+
+    Ours alone: nats-server lets the clock run on while it checks, and throws out who has to wait.
+    """
+    users = ", ".join(
+        f'{{user: u{number}, password: "{bcrypt.hashpw(b"pw", bcrypt.gensalt(8, b"2a")).decode()}"}}'
+        for number in range(40)
+    )
+    server = start_server(ServerKind.LEAFBOX, config=f'authorization {{timeout: "200ms", users: [{users}]}}')
+    with ExitStack() as open_clients:
+        clients = [open_clients.enter_context(BlockingClient(server.client_port)) for _ in range(40)]
+        for number, client in enumerate(clients):
+            client.send(b'CONNECT {"verbose":false,"user":"u%d","pass":"pw"}\r\nPING\r\n' % number)
+        assert [client.read_until(PONG) for client in clients] == [PONG] * 40
 
 
 @pytest.mark.capability("SE23")

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from cryptography.x509.oid import NameOID
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from tests.support.blocking_client import CLOSED, BlockingClient
 from tests.support.certificates import IssuedCertificate, TestAuthority
@@ -278,6 +280,44 @@ def test_wrong_files_stop_the_start(server_kind: ServerKind, pki: Pki, tmp_path:
         server = ServerProcess(server_kind, tmp_path / str(number), config=config)
         with pytest.raises(ServerFailed):
             server.start()
+
+
+@pytest.mark.capability("SE15", "SE19", "CS08")
+def test_a_websocket_listener_has_tls_and_rules_of_its_own(
+    start_server: StartServer, server_kind: ServerKind, pki: Pki
+) -> None:
+    block = pki.block("verify_and_map: true")
+    config = f"""
+    websocket {{ host: 127.0.0.1, port: -1, {block} }}
+    accounts {{
+      A {{ users: [ {{user: "anna@site"}}, {{user: plain, password: p}} ] }}
+      B {{ users: [ {{user: "spiffe://site/uri", allowed_connection_types: [MQTT]}}
+                   {{user: web, password: p, allowed_connection_types: [WEBSOCKET]}} ] }}
+    }}
+    """
+    server = start_server(server_kind, config=config)
+
+    def over_websocket(name: str) -> bytes:
+        url = f"wss://localhost:{server.port('websocket')}"
+        with connect(url, ssl=pki.context(name), compression=None) as socket:
+            info = socket.recv()
+            assert isinstance(info, bytes)
+            socket.send(b'CONNECT {"verbose":false,"protocol":1}\r\nPING\r\n')
+            answer = b""
+            with contextlib.suppress(ConnectionClosed):
+                while b"connect_info" not in answer:
+                    answer += bytes(socket.recv())  # type: ignore[arg-type]
+            return answer
+
+    assert b'"remote_account":"A"' in over_websocket("anna")
+    assert b"Authorization Violation" in over_websocket("nobody")
+    assert b"Authorization Violation" in over_websocket("uri")
+    with BlockingClient(server.client_port) as plain:
+        assert plain.login(user="plain", **{"pass": "p"}) == PONG
+    for user in ("anna@site", "web"):
+        # A user without password is only there for certificates; one for WebSockets is not for TCP.
+        with BlockingClient(server.client_port) as refused:
+            assert refused.login(user=user, **({"pass": "p"} if user == "web" else {})) == REFUSED
 
 
 @pytest.mark.capability("SE23")
