@@ -5,7 +5,7 @@ writes and syncs.  They meet in `lock`, which guards the staging buffer and the 
 `held_*` and `active` belongs to the committer alone.
 
     segment file   | header, 4096 bytes | header again, 4096 bytes | record | record | ...      preallocated zeros |
-    segment header | magic 8 | version 4 | crc 4 | store_salt 8 | epoch 8 | first_lsn 8 | previous_lsn 8 |
+    segment header | magic 8 | version 4 | crc 4 | store_salt 8 | epoch 8 | first_lsn 8 | previous_lsn 8 | former_epoch 8 |
     record         | body_size 4 | crc 4 | lsn 8 | kind 1 | flags 1 | durable_distance 2 | owner 4 | body | to 8 bytes |
 
 All integers are little-endian.  The CRC covers the record from `lsn` to the end of the body and is seeded with the
@@ -78,12 +78,14 @@ cdef packed struct SegmentHeader:
     uint64_t epoch
     uint64_t first_lsn
     uint64_t previous_lsn
+    uint64_t former_epoch   # of the file's former life, 0 none: tells its leftovers from a torn record
 
 
 cdef struct Segment:
     int fd                  # -1: the entry is empty
     uint64_t file_number
     uint64_t epoch          # 0: free, may become active
+    uint64_t former_epoch
     uint64_t first_lsn
     uint64_t previous_lsn
     uint64_t last_lsn       # last record written to it
@@ -110,6 +112,8 @@ cdef class Journal:
     cdef readonly double sync_interval_s
     cdef readonly double probe_interval_s
     cdef uint64_t store_salt
+    cdef uint64_t recovered_lsn     # last record of the former run, what the first label names
+    cdef uint64_t base_lsn          # last number before this run's
 
     # --- guarded by `lock`
     cdef pthread_mutex_t lock

@@ -67,7 +67,7 @@ class Journal:
         next_lsn: int,
         next_epoch: int,
         next_file_number: int,
-        segments: list[tuple[int, int, int, int, int]],
+        segments: list[tuple[int, int, int, int, int, int]],
         segment_bytes: int,
         staging_bytes_max: int,
         log_bytes_max: int,

@@ -178,7 +178,9 @@ cdef class Journal:
         self.probe_interval_s = probe_interval_s
         self.store_salt = store_salt
         self.newest_lsn = next_lsn - 1
-        self.synced_lsn = recovered_lsn
+        self.recovered_lsn = recovered_lsn
+        self.base_lsn = next_lsn - 1
+        self.synced_lsn = next_lsn - 1
         self.acknowledged_lsn = next_lsn - 1
         self.reported_lsn = next_lsn - 1
         self.next_epoch = next_epoch
@@ -213,7 +215,7 @@ cdef class Journal:
         pthread_mutex_destroy(&self.lock)
 
     def _adopt(self, uint64_t file_number, uint64_t epoch, uint64_t first_lsn, uint64_t previous_lsn,
-               uint64_t last_lsn):
+               uint64_t last_lsn, uint64_t former_epoch):
         """Take over a segment file that recovery found: sealed, or free if `epoch` is 0."""
         cdef char path[4096]
         cdef int fd, index
@@ -226,6 +228,7 @@ cdef class Journal:
             c_close(fd)
             raise LimitExceeded("segments", SEGMENTS_MAX, SEGMENTS_MAX + 1)
         self.segments[index].epoch = epoch
+        self.segments[index].former_epoch = former_epoch
         self.segments[index].first_lsn = first_lsn
         self.segments[index].previous_lsn = previous_lsn
         self.segments[index].last_lsn = last_lsn
@@ -622,6 +625,7 @@ cdef class Journal:
         header.epoch = segment.epoch
         header.first_lsn = first_lsn
         header.previous_lsn = segment.previous_lsn
+        header.former_epoch = segment.former_epoch
         header.crc = crc32c(0, &header, sizeof(header))
         error = write_fully(segment.fd, <char*>&header, sizeof(header), 0)
         if error == 0:
@@ -642,7 +646,7 @@ cdef class Journal:
             segment.epoch = self.next_epoch
             self.next_epoch += 1
             segment.first_lsn = first_lsn
-            segment.previous_lsn = self.synced_lsn
+            segment.previous_lsn = self.synced_lsn if self.synced_lsn > self.base_lsn else self.recovered_lsn
             segment.last_lsn = 0
             segment.size = SEGMENT_DATA_START
             self.active = index
@@ -741,6 +745,7 @@ cdef class Journal:
             if segment.fd < 0 or index == self.active:
                 continue
             if segment.epoch != 0 and max(segment.last_lsn, segment.first_lsn) <= lsn:
+                segment.former_epoch = segment.epoch
                 segment.epoch = 0
                 released += 1
             if segment.epoch != 0:

@@ -154,6 +154,7 @@ cdef class Block:
     cdef void note_subject(self, uint32_t subject) noexcept
     cdef bint may_have(self, uint32_t subject) noexcept
     cdef int adopt_data(self, bytes value) except -1
+    cdef int part_from_buffer(self) except -1
     cdef void trim_slots(self) noexcept
     cdef void become_dirty(self) noexcept
     cdef void become_clean(self) noexcept

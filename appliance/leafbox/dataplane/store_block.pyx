@@ -10,6 +10,7 @@ Alternatives considered: one database key per message (measured: five times the 
 the writes of every checkpoint).  Known weakness: a removed message's bytes stay until its block is half dead.
 """
 
+cimport cython
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 
@@ -54,6 +55,8 @@ cdef bint record_is_sound(const StoredRecord* record, size_t room) noexcept nogi
     return crc32c(0, <const char*>record + 8, record.size - 8) == record.crc
 
 
+# No reference of these classes can close a cycle, and their destructors need their fields: keep the collector out.
+@cython.no_gc
 cdef class BlockBuffer:
     def __cinit__(self, size_t capacity, bytes owner=None):
         self.capacity = capacity
@@ -138,6 +141,7 @@ cdef class BlockCache:
             block.buffer = None
 
 
+@cython.no_gc
 cdef class Block:
     def __dealloc__(self):
         if self.is_cached and self.cache is not None and self.buffer is not None:
@@ -235,9 +239,17 @@ cdef class Block:
     cdef int adopt_data(self, bytes value) except -1:
         """Take the database's bytes as this block's data, after checking that they are what the index says."""
         check_block(value, self.stream, self.first_seq)
-        if <size_t>len(value) != self.size:
+        # Longer is fine: a truncation forgot the last records without writing the block anew.
+        if <size_t>len(value) < self.size:
             raise StoreCorrupt(f"block {self.first_seq}: {len(value)} bytes, its index says {self.size}")
         self.buffer = BlockBuffer(self.size, value)
+        return 0
+
+    cdef int part_from_buffer(self) except -1:
+        """Go on with a buffer of one's own of the same capacity; whoever holds the former one keeps it as it is."""
+        cdef BlockBuffer own = BlockBuffer(self.buffer.capacity)
+        memcpy(own.memory, self.buffer.memory, self.size)
+        self.buffer = own
         return 0
 
     cdef void trim_slots(self) noexcept:

@@ -10,6 +10,7 @@ class SegmentLabel(NamedTuple):
     epoch: int
     first_lsn: int
     previous_lsn: int
+    former_epoch: int
 
 class Run(NamedTuple):
     first_lsn: int

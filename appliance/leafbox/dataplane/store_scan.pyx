@@ -24,9 +24,6 @@ from leafbox.dataplane.journal cimport (
 )
 from leafbox.dataplane.store_crc cimport crc32c
 
-cdef extern from *:
-    int popcount "__builtin_popcountll"(unsigned long long value) noexcept nogil
-
 cdef enum:
     # A hole of more numbers than this is not believed: the bytes look like a record by chance.
     HOLE_RECORDS_MAX = 1 << 30
@@ -39,6 +36,7 @@ class SegmentLabel(NamedTuple):
     epoch: int
     first_lsn: int
     previous_lsn: int
+    former_epoch: int
 
 
 class Run(NamedTuple):
@@ -74,7 +72,8 @@ def read_label(const unsigned char[::1] data not None):
         crc = header.crc
         header.crc = 0
         if memcmp(header.magic, b"LFBXWAL\x01", 8) == 0 and crc32c(0, &header, sizeof(header)) == crc:
-            return SegmentLabel(header.store_salt, header.epoch, header.first_lsn, header.previous_lsn)
+            return SegmentLabel(header.store_salt, header.epoch, header.first_lsn, header.previous_lsn,
+                                header.former_epoch)
     return None
 
 
@@ -123,18 +122,27 @@ def survey(const unsigned char[::1] data not None, label, uint64_t limit_lsn) ->
             offset += 8
     if run_first:
         runs.append(Run(run_first, expected - 1, complete, run_start, tail))
-    return Survey(runs, proven, looks_torn(start, size, tail, expected, limit_lsn))
+    return Survey(runs, proven, looks_torn(
+        start, size, tail, expected, limit_lsn, segment_seed(label.store_salt, label.former_epoch)))
 
 
-cdef bint looks_torn(const unsigned char* start, size_t size, size_t tail, uint64_t expected, uint64_t limit) noexcept:
-    """Whether the bytes behind the last record were to be record `expected`: its number, but for a damaged byte."""
-    cdef RecordHeader record
+cdef bint looks_torn(const unsigned char* start, size_t size, size_t tail, uint64_t expected, uint64_t limit,
+                     uint32_t former_seed) noexcept:
+    """Whether the bytes behind the last record were to be record `expected`: its number, but for one damaged byte."""
+    cdef const RecordHeader* record = <const RecordHeader*>(start + tail)
+    cdef uint64_t difference
+    cdef int byte
     if tail + RECORD_HEADER_SIZE > size or expected > limit:
         return False
-    memcpy(&record, start + tail, RECORD_HEADER_SIZE)
-    if record.lsn == expected:
+    if verifies(former_seed, record, size - tail):
+        return False    # left over from the file's former life
+    difference = record.lsn ^ expected
+    if difference == 0:
         return True
-    return record.kind != 0 and popcount(record.lsn ^ expected) <= 8
+    for byte in range(8):
+        if difference & ~(<uint64_t>0xFF << (byte * 8)) == 0:
+            return record.kind != 0 and record.body_size <= size
+    return False
 
 
 def replay(const unsigned char[::1] data not None, runs, uint64_t after_lsn, uint64_t until_lsn,

@@ -105,7 +105,7 @@ cdef class StreamStore:
     cdef void do_skip(self, uint64_t seq) noexcept
     cdef void do_limits(self, const LimitsBody* body) noexcept
     cdef void take_out(self, uint64_t seq) noexcept
-    cdef void cut_block(self, Block block, uint32_t count) noexcept
+    cdef int cut_block(self, Block block, uint32_t count) except -1
     cdef uint64_t next_of_subject(self, const Slot* slot, uint64_t seq, uint32_t number) noexcept
     cdef int attach_block(self, Block block) except -1
     cdef void link_from(self, Block block, uint64_t last_seq, uint64_t seq) noexcept
@@ -121,10 +121,11 @@ cdef class StreamStore:
     cdef void drop_everything(self) noexcept
     cdef uint64_t scan_forward(self, uint64_t from_seq, uint32_t number, SubjectFilter wanted) noexcept
     cdef uint64_t scan_backward(self, uint64_t from_seq, uint32_t number, SubjectFilter wanted) noexcept
-    cdef void enforce_limits(self, uint32_t number) noexcept
+    cdef void enforce_subject_limit(self, uint32_t number) noexcept
+    cdef void enforce_limits(self) noexcept
     cdef int64_t do_compact(self, uint64_t first_seq) noexcept
     cdef int64_t do_purge(self, SubjectFilter wanted, uint64_t before_seq) noexcept
-    cdef int64_t do_truncate(self, uint64_t last_seq) noexcept
+    cdef int64_t do_truncate(self, uint64_t last_seq) except -1
     cdef int apply(self, const RecordHeader* record, const char* body) except -1
     cdef int salvage(self, Block block, object value, str reason) except -1
 

@@ -193,7 +193,6 @@ cdef class StreamStore:
             self.link_subject(number, seq)
         else:
             known.first_seq = seq
-        self.tail.become_dirty()
         self.tail.is_index_dirty = True
         self.tail.add_slot(seq, number, record_size, flags, ts_ns)
         known.last_seq = seq
@@ -205,7 +204,8 @@ cdef class StreamStore:
         self.last_seq = seq
         self.last_ts_ns = ts_ns
         self.is_state_dirty = True
-        self.enforce_limits(number)
+        self.enforce_subject_limit(number)
+        self.enforce_limits()
 
     cdef uint64_t accounted(self, size_t record_size, uint32_t flags) noexcept:
         """What a stored record counts in `stored_bytes`: nats-server 2.15's formulas for file and memory stores."""
@@ -220,21 +220,23 @@ cdef class StreamStore:
                               STORED_HAS_HEADER if header_size else 0)
 
     cdef int open_tail(self, uint64_t seq, size_t record_size) except -1:
-        """See to it that `tail` has room for one more record."""
+        """See to it that `tail` is in memory, dirty, and has room for one more record."""
         cdef Block block = self.tail
-        if block is not None:
-            if block.count < BLOCK_RECORDS_MAX and seq - block.first_seq < NO_SUBJECT and (
-                    block.size + record_size <= BLOCK_BYTES_TARGET or block.count == 0):
-                return 0
-            self.seal_tail()
-        elif PyList_GET_SIZE(self.blocks):
+        cdef size_t size_max = BLOCK_BYTES_TARGET
+        if block is None and PyList_GET_SIZE(self.blocks):
             # After a start, or a checkpoint that closed the tail: go on with a small last block, or the database
             # would collect a crumb per restart.
             block = <Block>PyList_GET_ITEM(self.blocks, PyList_GET_SIZE(self.blocks) - 1)
-            if block.size + record_size <= BLOCK_BYTES_TARGET // 2 and block.count < BLOCK_RECORDS_MAX // 2 \
-                    and seq - block.first_seq < NO_SUBJECT and self.need_data(block) and block.live:
-                self.tail = block
-                return 0
+            size_max = BLOCK_BYTES_TARGET // 2
+        if block is not None:
+            if block.count < BLOCK_RECORDS_MAX and seq - block.first_seq < NO_SUBJECT and (
+                    block.size + record_size <= size_max or block.count == 0):
+                # A clean tail may have left the cache.
+                if (block.buffer is not None or block.count == 0 or self.need_data(block)) and block.cache is self.cache:
+                    self.tail = block
+                    block.become_dirty()
+                    return 0
+            self.seal_tail()
         block = Block()
         block.stream = self.number
         block.first_seq = seq
@@ -264,11 +266,13 @@ cdef class StreamStore:
         if slot != NULL and seq - last_seq < NO_SUBJECT:
             slot.next_delta = <uint32_t>(seq - last_seq)
 
-    cdef void enforce_limits(self, uint32_t number) noexcept:
+    cdef void enforce_subject_limit(self, uint32_t number) noexcept:
         cdef Subject* known = &self.subjects.subjects[number]
         if self.max_messages_per_subject > 0:
-            while known.count > <uint64_t>self.max_messages_per_subject and known.count > 1:
+            while known.count > <uint64_t>self.max_messages_per_subject:
                 self.take_out(known.first_seq)
+
+    cdef void enforce_limits(self) noexcept:
         if self.max_messages > 0:
             while self.messages > <uint64_t>self.max_messages:
                 self.take_out(self.first_seq)
@@ -834,7 +838,7 @@ cdef class StreamStore:
         self.settle_front()
         return before - self.messages
 
-    cdef int64_t do_truncate(self, uint64_t last_seq) noexcept:
+    cdef int64_t do_truncate(self, uint64_t last_seq) except -1:
         cdef uint64_t before = self.messages
         cdef Py_ssize_t index = PyList_GET_SIZE(self.blocks) - 1
         cdef Block block
@@ -864,14 +868,14 @@ cdef class StreamStore:
         self.settle_front()
         return before - self.messages
 
-    cdef void cut_block(self, Block block, uint32_t count) noexcept:
+    cdef int cut_block(self, Block block, uint32_t count) except -1:
         """Forget the (removed) records of a block from `count` on."""
         if count == block.count:
-            return
-        if block.buffer is not None:
-            block.become_dirty()
-            block.is_data_dirty = True
+            return 0
         block.size = block.slots[count].offset & OFFSET_MASK
+        if block.buffer is not None and block.is_data_dirty:
+            # A checkpoint may be reading this buffer: what is appended next must not overwrite what it captured.
+            block.part_from_buffer()
         block.count = count
         block.last_seq = block.first_seq + block.slots[count - 1].seq_delta
         block.is_index_dirty = True
@@ -900,9 +904,8 @@ cdef class StreamStore:
         self.max_messages_per_subject = body.max_messages_per_subject
         for number in range(self.subjects.used):
             if self.subjects.subjects[number].count:
-                self.enforce_limits(number)
-                if self.messages == 0:
-                    break
+                self.enforce_subject_limit(number)
+        self.enforce_limits()
 
     # ----------------------------------------------------------------------------------------------- Python's view
 

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from leafbox.dataplane.stream_store import DamageCallback
 
 LAST_KEY = 1 << 64
-LSN_JUMP = 1 << 20
-"""Numbers left out at each start, so that a discarded record of the former run never continues the new one's."""
+LSN_JUMP = 0x01010101
+"""Numbers left out at each start, so that a discarded record of the former run never continues the new one's. Several
+bytes change, so that no leftover looks like the next record with one damaged byte."""
 
 
 @dataclass(slots=True)
@@ -307,10 +308,12 @@ class Recovery:
         )
 
 
-def _adopted(segment: SegmentFile, log: LogSurvey) -> tuple[int, int, int, int, int]:
+def _adopted(segment: SegmentFile, log: LogSurvey) -> tuple[int, int, int, int, int, int]:
     """A segment as the journal takes it over: with its records, or free."""
-    if segment.label is None or segment not in log.relevant:
-        return segment.number, 0, 0, 0, 0
+    if segment.label is None:
+        return segment.number, 0, 0, 0, 0, 0
+    if segment not in log.relevant:
+        return segment.number, 0, 0, 0, 0, segment.label.epoch
     label = segment.label
     # Without a record of its own it still says where the log stood; it goes when the next checkpoint passes that.
-    return segment.number, label.epoch, label.previous_lsn, label.previous_lsn, segment.last_lsn
+    return segment.number, label.epoch, label.previous_lsn, label.previous_lsn, segment.last_lsn, label.epoch
