@@ -396,7 +396,7 @@ _INFO_PATTERNS = {
     "xkey": re.compile(r"X[A-Z2-7]{55}"),
 }
 _INFO_OPTIONAL = {"git_commit"}
-_REPLY_TOKEN = re.compile(rb"_R_\.[0-9A-Za-z.]+")
+_REPLY_TOKEN = re.compile(rb"_R_\.[^ ]+")
 # How long the requester's first PING took, in the header that an imported service gets; its digits move the sizes.
 _RTT = re.compile(rb'(?<="rtt":)\d+')
 _SIZES = re.compile(rb"^(HMSG .* )\d+ \d+\r\n")
