@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from tests.benchmarks.machine import Placement
 from tests.benchmarks.scenario import OURS, Contender, Metric, Scenario, Values
 
+# In a round's values beside the metrics: the share of all processors that others used meanwhile.
+DISTURBANCE = "used by others"
+
 _HEADING = (
-    "| scenario | processors | metric | server | median | least to most | ours ÷ theirs | wanted | |\n"
-    "|---|---|---|---|---|---|---|---|---|"
+    "| scenario | processors | metric | server | median | least to most | ours ÷ theirs | wanted | | used by others |\n"
+    "|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -62,6 +65,7 @@ class Measured:
             "scenario": self.scenario.name,
             "group": self.scenario.group,
             "placement": self.placement.value,
+            DISTURBANCE: {name: [values.get(DISTURBANCE) for values in rounds] for name, rounds in self.rounds.items()},
             "metrics": metrics,
             "problems": self.problems,
         }
@@ -95,14 +99,15 @@ def _line(one: Measured, metric: Metric, contender: Contender) -> str:
     values = one.values(contender, metric)
     if not values:
         problem = one.problems.get(contender.name, "not measured here").splitlines()[0]
-        return "| " + " | ".join([*start, f"– {problem}", "", "", "", ""]) + " |"
+        return "| " + " | ".join([*start, f"– {problem}", "", "", "", "", ""]) + " |"
     median, spread = _number(statistics.median(values)), f"{_number(min(values))} – {_number(max(values))}"
+    others = f"{max(values.get(DISTURBANCE, 0.0) for values in one.rounds[contender.name]):.0%}"
     if contender == OURS:
-        return "| " + " | ".join([*start, median, spread, "", "", ""]) + " |"
+        return "| " + " | ".join([*start, median, spread, "", "", "", others]) + " |"
     ratio = one.ratio(contender, metric)
     sign = "≥" if metric.is_higher_better else "≤"
     wanted = f"{sign} {metric.ratio_limit}" if metric.ratio_limit is not None else ""
-    cells = [*start, median, spread, "" if ratio is None else f"{ratio:.2f}", wanted, verdict(metric, ratio)]
+    cells = [*start, median, spread, "" if ratio is None else f"{ratio:.2f}", wanted, verdict(metric, ratio), others]
     return "| " + " | ".join(cells) + " |"
 
 
