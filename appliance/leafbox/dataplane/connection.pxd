@@ -36,7 +36,7 @@ cdef class Connection(Receiver):
     cdef public object transport
     cdef public uint64_t cid
     cdef readonly bint closed               # no more input is parsed, nothing more is queued
-    cdef bint end_is_announced
+    cdef bint end_is_announced, is_lost     # `on_closing` ran; the transport is gone
     cdef readonly str close_reason
     cdef public object framing              # None, or a codec between NATS bytes and the wire (WebSocket)
     # -- input

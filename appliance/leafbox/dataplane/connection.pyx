@@ -184,7 +184,7 @@ cdef class Connection(Receiver):
             self.end_after_error(error)
 
     def connection_lost(self, error) -> None:
-        self.closed = True
+        self.closed = self.is_lost = True
         self.fd = -1
         self.engine.blocked.discard(self)
         self.release_output()
@@ -611,7 +611,13 @@ cdef class Connection(Receiver):
             self.transport.close()
             if self.transport.get_write_buffer_size():
                 # A peer that reads nothing must not keep a closed connection alive.
-                self.engine.loop.call_later(LINGER_S, self.transport.abort)
+                self.engine.loop.call_later(LINGER_S, self.end_lingering)
+
+    def end_lingering(self) -> None:
+        """Time is up for what the peer has not taken."""
+        if not self.is_lost:
+            # asyncio's transports cannot be aborted once they have ended.
+            self.transport.abort()
 
     def abort(self, str reason) -> None:
         """Close without sending what is queued."""
