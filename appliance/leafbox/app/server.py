@@ -15,11 +15,12 @@ from dataclasses import replace
 
 from leafbox.app import logs
 from leafbox.app.configuration.options import Options
-from leafbox.app.configuration.reload import compare
+from leafbox.app.configuration.reload import Changes, compare
 from leafbox.app.configuration.unsupported import check_supported
-from leafbox.app.jetstream import DurableSide
+from leafbox.app.jetstream import DurableSide, limits_of
 from leafbox.app.monitoring import ServerFeatures, server_facts
 from leafbox.app.ports_file import RunFiles
+from leafbox.broker.account import Account
 from leafbox.broker.broker import Broker
 from leafbox.broker.config import ConnectionType
 from leafbox.broker.identity import ServerIdentity
@@ -31,6 +32,8 @@ from leafbox.clients.listener import ClientListener, bind
 from leafbox.clients.reevaluation import reevaluate
 from leafbox.clients.websocket_listener import WebsocketListener
 from leafbox.clients.websocket_upgrade import UpgradeHandler, UpgradeKind
+from leafbox.leaf.context import LeafContext
+from leafbox.leaf.service import LeafService
 from leafbox.monitoring.documents import MonitoringDocuments
 from leafbox.monitoring.endpoints import Endpoints
 from leafbox.monitoring.http import MonitoringListener
@@ -75,6 +78,8 @@ class Server:
         self.upgrade_handlers: dict[UpgradeKind, UpgradeHandler] = {}
         self.features = ServerFeatures(ServerFacts(), self._is_accepting)
         self.monitoring = MonitoringDocuments(self.broker, self.features)
+        self.leafs = self._leaf_service(options)
+        self.features.leafs = self.leafs.snapshots
         self._sweeper: asyncio.Task[None] | None = None
         self.contexts: list[ClientContext] = []
         self.on_stop: list[Callable[[], None]] = []
@@ -84,6 +89,21 @@ class Server:
         listeners = (options.clients.tls, options.websocket.tls, options.mqtt.tls)
         maps_certificates = any(tls is not None and tls.is_peer_mapped_to_user for tls in listeners)
         return Authenticator(options.security, self.passwords, maps_certificates_somewhere=maps_certificates)
+
+    def _leaf_service(self, options: Options) -> LeafService:
+        context = LeafContext(
+            self.broker,
+            options.leaf,
+            self._tasks,
+            has_jetstream=self._has_jetstream,
+            domain=lambda: self.options.jetstream.domain if self.durable is not None else "",
+            connect_error_reports=options.server.connect_error_reports,
+            reconnect_error_reports=options.server.reconnect_error_reports,
+        )
+        return LeafService(context, self.passwords, self.authenticator)
+
+    def _has_jetstream(self, account: Account) -> bool:
+        return self.durable is not None and not account.is_system and limits_of(self.options, account.name) is not None
 
     # -- start --------------------------------------------------------------------------------------------------------
 
@@ -103,8 +123,11 @@ class Server:
         self.run_files.write_pid()
         self._start_durable()
         await self._start_monitoring()
+        # Before the WebSocket listener, which asks who takes which path.
+        self._start_leafs()
         await self._start_websocket()
         await self._start_clients()
+        self.leafs.connect()
         self._show_facts()
         self._sweeper = self._tasks.create_task(self._sweep_blocked(), name="write deadline sweeper")
         self.run_files.write_ports(self.addresses())
@@ -168,6 +191,16 @@ class Server:
         if tls is None:
             self.logger.warning("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!")
 
+    def _start_leafs(self) -> None:
+        options = self.options.leaf
+        if options.port == 0:
+            return
+        listener = self.leafs.listen(bind(options.host, options.port), _tls_listeners(self.options)["leafnode"])
+        self.logger.info("Listening for leafnode connections on %s:%d", _shown(options.host), listener.port)
+        self.upgrade_handlers[UpgradeKind.LEAF] = lambda upgrade: self.leafs.websocket_link(
+            upgrade.ip, upgrade.port, upgrade.tls
+        )
+
     async def _start_monitoring(self) -> None:
         options = self.options.monitoring
         port = options.http_port or options.https_port
@@ -208,11 +241,17 @@ class Server:
     def _is_accepting(self) -> bool:
         return "client" in self._listeners and not self.is_lame_duck and not self.stopped.is_set()
 
+    def _ports(self) -> dict[str, int]:
+        ports = {name: listener.port for name, listener in self._listeners.items()}
+        if self.leafs.listener is not None:
+            ports["leafnode"] = self.leafs.listener.port
+        return ports
+
     def _show_facts(self) -> None:
         """Tell monitoring the configuration in force."""
         self.features.facts = server_facts(
             self.options,
-            {name: listener.port for name, listener in self._listeners.items()},
+            self._ports(),
             is_auth_required=self.authenticator.shows_auth_required(ListenerRules()),
             config_load_ns=self.config_load_ns,
         )
@@ -261,6 +300,7 @@ class Server:
         self.logger.info("Entering lame duck mode, stop accepting new clients")
         for listener in self._listeners.values():
             listener.stop()
+        self.leafs.stop_listening()
         clients = self.clients()
         if clients:
             for client in clients:
@@ -290,7 +330,8 @@ class Server:
     def reload(self, options: Options) -> None:
         """Apply a new configuration as a whole; raises `ConfigError` and changes nothing when it cannot be."""
         check_supported(options)
-        options = compare(self.options, options).options
+        changes = compare(self.options, options)
+        options = changes.options
         check_imports({account.name: account for account in options.broker.accounts})
         authenticator = self._authenticator(options)
         tls = _tls_listeners(options)
@@ -313,6 +354,7 @@ class Server:
                 if isinstance(client, ClientConnection):
                     client.close("Client Closed")
         self._reload_clients()
+        self._reload_leafs(changes, tls["leafnode"])
         self.config_load_ns = time.time_ns()
         self._show_facts()
         digest = f" ({options.config_digest})" if options.config_digest else ""
@@ -330,6 +372,20 @@ class Server:
             if context.facts.kind is ConnectionType.STANDARD:
                 context.with_facts(host=host, port=port)
 
+    def _reload_leafs(self, changes: Changes, tls: TlsListener | None) -> None:
+        context = self.leafs.context
+        context.connect_error_reports = self.options.server.connect_error_reports
+        context.reconnect_error_reports = self.options.server.reconnect_error_reports
+        if self.leafs.listener is not None:
+            self.leafs.listener.use_tls(tls)
+        self.leafs.reload(
+            self.options.leaf,
+            self.authenticator,
+            added=changes.remotes_added,
+            removed=changes.remotes_removed,
+            changed=changes.remotes_changed,
+        )
+
     # -- stop ---------------------------------------------------------------------------------------------------------
 
     async def stop(self) -> None:
@@ -344,6 +400,7 @@ class Server:
             self._monitoring.stop()
         for client in self.clients():
             client.close("Server Shutdown")
+        self.leafs.stop()
         if self._sweeper is not None:
             self._sweeper.cancel()
         for action in self.on_stop:
@@ -365,6 +422,7 @@ def _tls_listeners(options: Options) -> dict[str, TlsListener | None]:
     return {
         "client": TlsListener(clients.tls, allows_plain=clients.is_clear_text_allowed) if clients.tls else None,
         "websocket": TlsListener(websocket.tls) if websocket.tls and websocket.port else None,
+        "leafnode": TlsListener(options.leaf.tls) if options.leaf.tls and options.leaf.port else None,
     }
 
 

@@ -73,6 +73,11 @@ class AccountMappings:
     def __bool__(self) -> bool:
         return bool(self._mappings)
 
+    @property
+    def sources(self) -> tuple[bytes, ...]:
+        """The subjects and patterns that are mapped: other servers must send here what is published to them."""
+        return tuple(b".".join(mapping.source) for mapping in self._mappings)
+
     def map(self, subject: bytes) -> bytes | None:
         """Where a message published to `subject` goes: `subject` itself if no mapping matches, None to drop it."""
         remembered = self._remembered.get(subject)

@@ -343,6 +343,7 @@ cdef class ConsumerDelivery(ConsumerProgress):
         message.subject_len = view.subject_size
         message.reply = self.reply_text
         message.reply_len = reply_len
+        message.wire_subject = NULL
         self.build_body(view, &message)
         result = self.ingest.account.sublist.match(subject, len(subject))
         if result.plain_count == 1 and result.group_count == 0:

@@ -14,6 +14,8 @@ cdef class LeafConnection(Connection):
     cdef public Permissions outgoing        # what may be sent over the link; None: everything
     cdef public Permissions incoming        # what may come in; None: everything
     cdef public bint headers                # the peer understands headers
+    # Links to one cluster lead to the same place: what came over one does not go over another. None: no such peer.
+    cdef public bytes cluster
     cdef public Py_ssize_t max_payload, max_control_line
     # parse
     cdef Py_ssize_t consume_line(self, const char *data, Py_ssize_t length) except -2
@@ -24,4 +26,6 @@ cdef class LeafConnection(Connection):
     # in
     cdef int receive(self, Message *message, QueueNames *queues) except -1
     # out
-    cdef int send_message(self, Message *message, PyObject **subscriptions, Py_ssize_t count) except -1
+    cdef bint is_back(self, Receiver origin)
+    cdef int send_message(self, Message *message, PyObject **subscriptions, Py_ssize_t count,
+                          Receiver origin) except -1

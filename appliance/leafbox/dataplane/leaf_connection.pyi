@@ -9,6 +9,7 @@ class LeafConnection(Connection):
     outgoing: Permissions | None
     incoming: Permissions | None
     headers: bool
+    cluster: bytes | None
     max_payload: int
     max_control_line: int
     def __init__(self, engine: Engine) -> None: ...

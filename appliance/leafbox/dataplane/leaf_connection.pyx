@@ -257,14 +257,21 @@ cdef class LeafConnection(Connection):
 
     # -- out ----------------------------------------------------------------------------------------------------------
 
+    cdef bint is_back(self, Receiver origin):
+        """Whether a message from `origin` would go back to where it came from: this link or another of its cluster."""
+        if origin is self:
+            return True
+        return (self.cluster is not None and isinstance(origin, LeafConnection)
+                and (<LeafConnection>origin).cluster == self.cluster)
+
     cdef int deliver(self, Subscription subscription, Receiver origin, Message *message) except -1:
         cdef PyObject *alone = <PyObject *>subscription
-        if origin is self or subscription.closed:
+        if subscription.closed or self.is_back(origin):
             return 0
-        return self.send_message(message, &alone, 1)
+        return self.send_message(message, &alone, 1, origin)
 
     cdef bint takes(self, Subscription subscription, Receiver origin, Message *message) except -1:
-        if self is origin or subscription.closed or self.closed:
+        if subscription.closed or self.closed or self.is_back(origin):
             return False
         if self.outgoing is None:
             return True
@@ -274,9 +281,12 @@ cdef class LeafConnection(Connection):
 
     cdef int deliver_picks(self, PyObject **subscriptions, Py_ssize_t count, Receiver origin,
                            Message *message) except -1:
-        return self.send_message(message, subscriptions, count)
+        if self.is_back(origin):
+            return 0
+        return self.send_message(message, subscriptions, count, origin)
 
-    cdef int send_message(self, Message *message, PyObject **subscriptions, Py_ssize_t count) except -1:
+    cdef int send_message(self, Message *message, PyObject **subscriptions, Py_ssize_t count,
+                          Receiver origin) except -1:
         cdef bytes queue
         cdef const char *subject = message.subject
         cdef const char *body = message.body
@@ -306,7 +316,7 @@ cdef class LeafConnection(Connection):
                 names_len += len(queue) + 1
         room = 72 + subject_len + message.reply_len + suffix_len + names_len + body_len
         if (self.out_end - self.out_start + room > self.max_pending - (self.max_pending >> 2)
-                and self.is_slow_for(None, room)):
+                and self.is_slow_for(origin, room)):
             return 0
         start = at = self.reserve(room)
         at[0] = c'H' if header_len else c'L'

@@ -31,7 +31,6 @@ cdef extern from "string.h" nogil:
 cdef enum:
     HEADER_BYTES_MAX = 65535    # nats-server keeps the length in 16 bits
     NUMBER_DIGITS = 20
-    REMOTE_SUBJECT_MAX = 4096   # longest reply@subject that is built for a link
     REPLY_ON_STACK = 512
     STATUS_LINE = 10            # len("NATS/1.0\r\n")
 
@@ -63,8 +62,8 @@ cdef Py_ssize_t deliver_as(AccountPlane account, const char *subject, Py_ssize_t
                            Message *message) except -1:
     """Route by `subject` while clients are shown `message.subject`: how consumers deliver to an inbox.
 
-    A link to another server routes by what it is told, so it gets the inbox as subject and `reply@subject` as reply,
-    which the other side splits again. Returns how many receivers took it.
+    A link to another server gets both: the inbox goes over the wire, the message's own subject behind the reply.
+    Returns how many receivers took it.
     """
     cdef MatchResult result = account.sublist.match(subject, subject_len)
     cdef Py_ssize_t delivered = 0, start = 0, group, i, count
@@ -97,23 +96,10 @@ cdef inline uint64_t turn() noexcept:
 cdef int hand_as(Subscription subscription, const char *subject, Py_ssize_t subject_len,
                  Message *message) except -1:
     cdef Message local
-    cdef char reply[REMOTE_SUBJECT_MAX]
-    if subscription.receiver.is_remote and message.reply_len:
-        if message.reply_len + message.subject_len + 1 > REMOTE_SUBJECT_MAX:
-            return 0
-        local = message[0]
-        local.subject = subject
-        local.subject_len = subject_len
-        memcpy(reply, message.reply, message.reply_len)
-        reply[message.reply_len] = c'@'
-        memcpy(reply + message.reply_len + 1, message.subject, message.subject_len)
-        local.reply = reply
-        local.reply_len = message.reply_len + 1 + message.subject_len
-        return subscription.receiver.deliver(subscription, None, &local)
     if subscription.receiver.is_remote:
         local = message[0]
-        local.subject = subject
-        local.subject_len = subject_len
+        local.wire_subject = subject
+        local.wire_subject_len = subject_len
         return subscription.receiver.deliver(subscription, None, &local)
     if subscription.local_subject is not None and subscription.local_subject(subject[:subject_len]) is None:
         return 0
@@ -449,6 +435,7 @@ cdef class StreamIngest(Task):
         message.body = self.ack_text
         message.header_len = 0
         message.body_len = end + 1 - self.ack_text
+        message.wire_subject = NULL
         route(self.account, None, &message)
         return 0
 

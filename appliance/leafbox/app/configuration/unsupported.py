@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from leafbox.app.configuration.options import Options
+from leafbox.leaf.config import CompressionMode
 from leafbox.protocol.errors import ConfigError
 from leafbox.security.config import TlsOptions
 
@@ -40,6 +41,10 @@ def _tls_blocks(options: Options) -> list[TlsOptions]:
     return [block for block in blocks if block is not None]
 
 
+# The default, `s2_auto`, leaves it to the two sides whether to compress.
+_COMPRESSING = frozenset(
+    (CompressionMode.S2_UNCOMPRESSED, CompressionMode.S2_FAST, CompressionMode.S2_BETTER, CompressionMode.S2_BEST)
+)
 _WARNED, _REFUSED = Severity.WARNED, Severity.REFUSED
 
 UNSUPPORTED_FEATURES: tuple[UnsupportedFeature, ...] = (
@@ -129,10 +134,13 @@ UNSUPPORTED_FEATURES: tuple[UnsupportedFeature, ...] = (
     ),
     UnsupportedFeature("mqtt", "the MQTT listener is not supported", _REFUSED, lambda options: options.mqtt.port != 0),
     UnsupportedFeature(
-        "leafnodes.listen", "the leaf node listener is not supported", _REFUSED, lambda options: options.leaf.port != 0
-    ),
-    UnsupportedFeature(
-        "leafnodes.remotes", "leaf node links are not supported", _REFUSED, lambda options: bool(options.leaf.remotes)
+        "leafnodes.compression",
+        "compression of leaf node links is not supported: they run uncompressed",
+        _WARNED,
+        lambda options: any(
+            block.mode in _COMPRESSING
+            for block in (options.leaf.compression, *(r.compression for r in options.leaf.remotes))
+        ),
     ),
     UnsupportedFeature(
         "accounts.msg_trace",

@@ -1,0 +1,1 @@
+"""Leaf links between a real nats-server and ours, both ways round."""
