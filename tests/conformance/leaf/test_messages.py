@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from tests.conformance.leaf.pairs import (
@@ -19,6 +21,11 @@ from tests.support.servers import ServerProcess
 def both_ways(pair: Pair) -> list[tuple[ServerProcess, ServerProcess]]:
     """(sender's server, receiver's server) for each direction."""
     return [(pair.edge, pair.hub), (pair.hub, pair.edge)]
+
+
+def asks_three_times(server: ServerProcess) -> bool:
+    """Whether the peer told plain interest in `job` and two groups'."""
+    return [subject for leaf in leafs_of(server) for subject in leaf["subscriptions_list"]].count("job") == 3
 
 
 @pytest.mark.capability("LF02", "LF16")
@@ -88,10 +95,7 @@ def test_queue_groups_span_the_link_and_prefer_their_own_side(start_pair: PairSt
             far_other.subscribe("job", "2", queue="loggers")
             far_other.subscribe("job", "3")
             wait_interest(here, "job")
-            eventually(
-                lambda here=here: [s for leaf in leafs_of(here) for s in leaf["subscriptions_list"]].count("job") == 3,
-                "three kinds of interest",
-            )
+            eventually(partial(asks_three_times, here), "plain interest and two groups")
             for number in range(20):
                 sender.publish("job", b"%d" % number)
             answers = b""
