@@ -115,6 +115,8 @@ cdef class Journal:
     cdef uint64_t recovered_lsn     # last record of the former run, what the first label names
     cdef uint64_t base_lsn          # last number before this run's
 
+    cdef pthread_mutex_t making     # held while a segment file is made
+
     # --- guarded by `lock`
     cdef pthread_mutex_t lock
     cdef pthread_cond_t wake_committer
@@ -194,6 +196,7 @@ cdef class Journal:
     cdef int claim_free(self, uint64_t first_lsn) noexcept nogil
     cdef bint has_spare(self) noexcept
     cdef int create_segment(self) noexcept nogil
+    cdef int create_segment_alone(self) noexcept nogil
     cdef int add_segment(self, int fd, uint64_t file_number) noexcept nogil
     cdef int fail(self, int state, int error_number, const char* operation) noexcept nogil
     cdef void settle(self, uint64_t synced_lsn, uint64_t acknowledged_lsn) noexcept nogil

@@ -21,6 +21,7 @@ import threading
 from typing import NamedTuple
 
 from libc.errno cimport errno as c_errno
+from libc.stdio cimport rename as c_rename
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
@@ -46,7 +47,7 @@ cdef extern from "<pthread.h>" nogil:
     int pthread_cond_destroy(pthread_cond_t* condition)
 
 cdef extern from "<fcntl.h>" nogil:
-    int O_RDWR, O_CREAT, O_EXCL, O_CLOEXEC, O_DIRECTORY, O_RDONLY
+    int O_RDWR, O_CREAT, O_TRUNC, O_CLOEXEC, O_DIRECTORY, O_RDONLY
     int c_open "open"(const char* path, int flags, ...)
     int posix_fallocate(int fd, int64_t offset, int64_t size)
 
@@ -151,6 +152,7 @@ cdef class Journal:
     def __cinit__(self, *args, **options):
         cdef pthread_condattr_t attributes
         pthread_mutex_init(&self.lock, NULL)
+        pthread_mutex_init(&self.making, NULL)
         pthread_condattr_init(&attributes)
         pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
         pthread_cond_init(&self.wake_committer, &attributes)
@@ -213,6 +215,7 @@ cdef class Journal:
         pthread_cond_destroy(&self.wake_committer)
         pthread_cond_destroy(&self.progress)
         pthread_mutex_destroy(&self.lock)
+        pthread_mutex_destroy(&self.making)
 
     def _adopt(self, uint64_t file_number, uint64_t epoch, uint64_t first_lsn, uint64_t previous_lsn,
                uint64_t last_lsn, uint64_t former_epoch):
@@ -656,8 +659,16 @@ cdef class Journal:
         return -1
 
     cdef int create_segment(self) noexcept nogil:
-        """Make one more segment file, full of zeros and synced; 0 or an errno.  Any thread."""
+        """Make one more segment file, full of zeros and synced; 0 or an errno. Any thread, one at a time."""
+        cdef int error
+        pthread_mutex_lock(&self.making)
+        error = self.create_segment_alone()
+        pthread_mutex_unlock(&self.making)
+        return error
+
+    cdef int create_segment_alone(self) noexcept nogil:
         cdef char path[4096]
+        cdef char unfinished[4096]
         cdef int fd, directory_fd, error, index
         cdef uint64_t file_number, offset = 0, used = 0
         cdef size_t chunk
@@ -670,8 +681,10 @@ cdef class Journal:
         file_number = self.next_file_number
         self.next_file_number += 1
         pthread_mutex_unlock(&self.lock)
+        # Made under another name: whatever is called a segment is whole, so a short one is damage.
+        snprintf(unfinished, sizeof(unfinished), b"%s/unfinished", self.directory_path)
         self.segment_path(path, sizeof(path), file_number)
-        fd = c_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        fd = c_open(unfinished, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
         if fd < 0:
             return c_errno
         error = posix_fallocate(fd, 0, self.segment_bytes)
@@ -679,7 +692,7 @@ cdef class Journal:
             chunk = min(<uint64_t>ZERO_CHUNK, self.segment_bytes - offset)
             error = write_fully(fd, ZEROS, chunk, offset)
             offset += chunk
-        if error == 0 and fsync(fd) != 0:
+        if error == 0 and (fsync(fd) != 0 or c_rename(unfinished, path) != 0):
             error = c_errno
         if error == 0:
             directory_fd = c_open(self.directory_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -691,6 +704,7 @@ cdef class Journal:
             error = ENOSPC
         if error:
             c_close(fd)
+            unlink(unfinished)
             unlink(path)
             return error
         self.segments_created += 1

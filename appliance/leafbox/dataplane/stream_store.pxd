@@ -63,6 +63,7 @@ cdef class StreamStore:
     cdef bint is_state_dirty
     cdef bint is_replaying
     cdef readonly uint64_t restored_messages    # what the restored state speaks of
+    cdef readonly uint64_t restored_bytes
 
     # --- append: seq 0 means last_seq + 1, otherwise it must be beyond last_seq; returns the sequence, 0 with an exception
     cdef uint64_t append(self, const char* subject, size_t subject_size, const char* header, size_t header_size,

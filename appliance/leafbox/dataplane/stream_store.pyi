@@ -50,6 +50,7 @@ class StreamStore:
     applied_lsn: int
     lost_messages: int
     restored_messages: int
+    restored_bytes: int
     max_messages: int
     max_bytes: int
     max_messages_per_subject: int

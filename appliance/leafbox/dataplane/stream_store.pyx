@@ -1181,6 +1181,7 @@ cdef class StreamStore:
         self.applied_lsn = state.applied_lsn
         self.lost_messages = state.lost_messages
         self.restored_messages = state.messages
+        self.restored_bytes = state.bytes
         return state.block_count
 
     def restore_block(self, uint64_t first_seq, const unsigned char[::1] index_value not None) -> None:

@@ -26,7 +26,7 @@ class SegmentFile:
     size: int
     label: SegmentLabel | None
     is_blank: bool
-    """No label because it was never used (or its making was interrupted)."""
+    """All zeros: it was never used."""
     runs: list[Run] = field(default_factory=list)
     last_lsn: int = 0
     """Last record that belongs to the log, 0 if none."""
@@ -71,7 +71,7 @@ def list_segments(directory: Path, store_salt: int | None) -> list[SegmentFile]:
         label = read_label(head)
         if label is not None and store_salt is not None and label.store_salt != store_salt:
             label = None
-        is_blank = label is None and not any(head)
+        is_blank = label is None and len(head) == LABEL_BYTES and not any(head)
         found.append(SegmentFile(path, int(match[1]), path.stat().st_size, label, is_blank))
     found.sort(key=lambda segment: segment.label.epoch if segment.label else LSN_MAX)
     return found
