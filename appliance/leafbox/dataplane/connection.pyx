@@ -34,7 +34,9 @@ cdef enum:
     CHUNK_BYTES = 64 * 1024         # first output buffer of a connection that has something to send
     CHUNKS_KEPT = 64                # idle chunks kept for reuse: 4 MiB at most
     HANDOVER_BYTES = 256 * 1024     # at most this much at once is copied into the transport
-    FLUSH_EARLY_BYTES = 512 * 1024  # do not let one turn's output outgrow the caches
+    # A turn's output goes out while it still fits the first chunk and lies in the processor's cache: at 512 KiB fan-out
+    # of 128 B to ten reached 6.3 M deliveries/s, at 56 KiB 18 M (grown buffers cost copies and page faults).
+    FLUSH_EARLY_BYTES = 56 * 1024
     GATHER_BYTES = 64 * 1024        # first size of a buffer for one large operation
 
 STALL_S = 0.005
