@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,7 +58,7 @@ def content_of(store: Store) -> Content:
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Content]]:
+def sound(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Content]:
     """A store with streams, removals and blobs in the database, and as much again only in the log."""
     folder = tmp_path_factory.mktemp("sound")
     store = Store(options_for(folder / "live"))
@@ -82,7 +81,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Cont
     content = content_of(store)
     shutil.copytree(folder / "live", folder / "killed")
     store.close()
-    yield folder / "killed", content
+    return folder / "killed", content
 
 
 def check(directory: Path, content: Content, what: str) -> bool:

@@ -76,6 +76,9 @@ class FileSystem:
         self.nodes = {ROOT: Node(ROOT, stat.S_IFDIR | 0o755)}
         self.next_number = ROOT + 1
         self.is_cut = False
+        self.failure = 0
+        """While not 0, the errno that writes and syncs end with."""
+        self.does_only_sync_fail = False
         self.operations = {
             1: self.lookup,
             3: self.get_attributes,
@@ -149,6 +152,8 @@ class FileSystem:
         return self.entry_of(made)
 
     def create(self, node: int, body: bytes) -> bytes:
+        if self.failure and not self.does_only_sync_fail:
+            raise OSError(self.failure, "")
         name = body[16:].rstrip(b"\0")
         number = self.nodes[node].children.get(name)
         made = self.nodes[number] if number is not None else self.new_node(stat.S_IFREG | 0o600)
@@ -188,6 +193,8 @@ class FileSystem:
     def change(self, node: Node, change: tuple[int, bytes] | int) -> None:
         if self.is_cut:
             raise OSError(errno.EIO, "")
+        if self.failure and not self.does_only_sync_fail:
+            raise OSError(self.failure, "")
         apply(node.data, change)
         node.pending.append(change)
 
@@ -219,6 +226,10 @@ class FileSystem:
         if self.is_cut:
             raise OSError(errno.EIO, "")
         found = self.nodes[node]
+        if self.failure:
+            # Like Linux after a failed write-back: the pages count as clean, a later sync succeeds without them.
+            found.pending.clear()
+            raise OSError(self.failure, "")
         for change in found.pending:
             apply(found.durable, change)
         found.pending.clear()
@@ -288,6 +299,11 @@ def serve(mountpoint: str) -> None:
                 command = sys.stdin.readline()
                 if not command:
                     return
+                if command.startswith("fail"):
+                    _, code, only_sync = command.split()
+                    files.failure, files.does_only_sync_fail = int(code), only_sync == "sync"
+                    command = ""
+                    print("ok", flush=True)
                 wanted = random.Random(command).choice(UNSYNCED_AT_CUT)
                 patience = 0 if command.endswith("now\n") else WRITES_WAITED
             operation = answer_kernel(files, descriptor) if descriptor in ready else 0
@@ -352,6 +368,17 @@ class PowerCutDisk:
         self._process.stdin.write(f"cut {seed} {policy} {target} {when}\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
+
+    def fail(self, code: int, what: str = "all") -> None:
+        """Have writes and syncs (or only syncs: what="sync") end with errno `code`; 0 heals the disk.
+
+        A failed sync drops the writes it was to cover, as Linux does.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"fail {code} {what}\n")
+        self._process.stdin.flush()
+        self._process.stdout.readline()
 
     def close(self) -> None:
         """Unmount; whatever still uses the files gets errors."""
