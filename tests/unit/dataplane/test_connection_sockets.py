@@ -287,7 +287,7 @@ def test_a_producer_rests_and_reads_on(run: RunScenario) -> None:
         sink, sink_served = await service.dial()
         source, source_served = await service.dial()
         # Three quarters are less than what comes, all of it is not: the producer rests and nobody is cut off.
-        sink_served.max_pending = 3_300_000
+        sink_served.max_pending = 3_050_000
         await ask(sink, b"SUB a 1\r\nPING\r\n", b"PONG\r\n")
         sink.transport.pause_reading()
         bodies = [b"%04d" % number * 1000 for number in range(750)]
