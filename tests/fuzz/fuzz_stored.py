@@ -17,7 +17,7 @@ from tests.fuzz.choices import Choices
 BLOCK_MAGIC, INDEX_MAGIC = b"BLK1", b"IDX1"
 STREAM, FIRST_SEQUENCE = 1, 1
 SALT, EPOCH = 7, 9
-LABEL = SegmentLabel(SALT, EPOCH, 1, 0)
+LABEL = SegmentLabel(SALT, EPOCH, 1, 0, EPOCH - 1)
 DATA_START = 8192
 
 INDEX = struct.pack("<QqqIIII", 3, 5, 6, 1, 2, 400, 2)

@@ -105,7 +105,9 @@ def survey(const unsigned char[::1] data not None, label, uint64_t limit_lsn) ->
         record = <const RecordHeader*>(start + offset)
         if record.lsn >= expected and record.lsn - expected < HOLE_RECORDS_MAX and record.lsn <= limit_lsn \
                 and verifies(seed, record, size - offset):
-            if record.lsn != expected or run_first == 0:
+            if record.lsn != expected or run_first == 0 or offset != tail:
+                # A run has neither missing numbers nor bytes between its records that verified as nothing: `replay`
+                # walks it from size to size.
                 if run_first:
                     runs.append(Run(run_first, expected - 1, complete, run_start, tail))
                 run_first = record.lsn
