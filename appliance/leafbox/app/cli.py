@@ -17,6 +17,7 @@ import nats.errors
 import typer
 
 import leafbox
+from leafbox.app import store_commands
 from leafbox.app.client_commands import print_messages, publish_once
 from leafbox.app.configuration.load import load_options, read_settings
 from leafbox.app.configuration.options import Options
@@ -28,6 +29,7 @@ from leafbox.security.passwords import hash_password
 app = typer.Typer(help="Leafbox, the edge appliance.", no_args_is_help=True, add_completion=True)
 config_app = typer.Typer(help="Look at a configuration file.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(store_commands.app, name="store")
 
 DEFAULT_DATA = Path("data")
 
@@ -50,7 +52,7 @@ def embedded_options(data: Path, host: str, port: int) -> Options:
     return replace(
         options,
         clients=replace(options.clients, host=host, port=port),
-        jetstream=replace(options.jetstream, is_enabled=True, store_directory=str(data / "jetstream")),
+        jetstream=replace(options.jetstream, is_enabled=True, store_directory=str(data)),
     )
 
 
