@@ -229,4 +229,4 @@ def test_a_queue_full_of_guesses_refuses_instead_of_growing(start_server: StartS
             assert other.login(user="other", **{"pass": "pw"}) == b"PONG\r\n"
         for client in guessing:
             assert client.read_to_end() == REFUSED
-    assert "password checks waiting of one user is 16" in server.log
+    server.wait_for_log("password checks waiting of one user is 16")
