@@ -135,7 +135,7 @@ def reply_outcomes(server: ServerProcess, replies: list[tuple[str, float]]) -> l
         ("allow_responses: true", [("inbox.2", 0), ("other", 0), ("inbox.1", 0)], [False, False, True]),
         ("allow_responses: {max: 2}", [("inbox.1", 0)] * 3, [True, True, False]),
         ("allow_responses: {max: -1}", [("inbox.1", 0)] * 5, [True] * 5),
-        ('allow_responses: {max: 5, expires: "200ms"}', [("inbox.1", 0), ("inbox.1", 0.5)], [True, False]),
+        ('allow_responses: {max: 5, expires: "1500ms"}', [("inbox.1", 0), ("inbox.1", 1.8)], [True, False]),
         ("publish: other, allow_responses: true", [("other", 0), ("inbox.1", 0), ("third", 0)], [True, True, False]),
         ("publish: {deny: other}, allow_responses: true", [("other", 0), ("third", 0)], [False, False]),
         ("publish: [], allow_responses: true", [("other", 0), ("inbox.1", 0)], [False, True]),
