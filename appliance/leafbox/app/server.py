@@ -19,6 +19,7 @@ from leafbox.app.configuration.reload import Changes, compare
 from leafbox.app.configuration.unsupported import check_supported
 from leafbox.app.jetstream import DurableSide, limits_of
 from leafbox.app.monitoring import ServerFeatures, server_facts
+from leafbox.app.operator import resolve_operator
 from leafbox.app.ports_file import RunFiles
 from leafbox.broker.account import Account
 from leafbox.broker.broker import Broker
@@ -41,6 +42,7 @@ from leafbox.monitoring.varz import ServerFacts
 from leafbox.protocol.errors import LeafboxError
 from leafbox.protocol.nkeys import KeyPair, KeyRole
 from leafbox.security.authentication import Authenticator, ListenerRules
+from leafbox.security.operator import OperatorMode
 from leafbox.security.passwords import PasswordVerifier
 from leafbox.security.tls import TlsListener, server_context
 
@@ -54,6 +56,7 @@ class Server:
     """One core server on the running loop. `start` raises OSError or ConfigError and leaves nothing behind."""
 
     def __init__(self, options: Options, tasks: asyncio.TaskGroup) -> None:
+        options, operator = resolve_operator(options)
         self.options = options
         self._tasks = tasks
         self.logger = logging.getLogger("leafbox.server")
@@ -72,7 +75,7 @@ class Server:
         self.is_lame_duck = False
         self._is_stopping = False
         self.stopped = asyncio.Event()
-        self.authenticator = self._authenticator(options)
+        self.authenticator = self._authenticator(options, operator)
         self._listeners: dict[str, ClientListener] = {}
         self._monitoring: MonitoringListener | None = None
         self.upgrade_handlers: dict[UpgradeKind, UpgradeHandler] = {}
@@ -85,10 +88,12 @@ class Server:
         self.on_stop: list[Callable[[], None]] = []
         self.durable: DurableSide | None = None
 
-    def _authenticator(self, options: Options) -> Authenticator:
+    def _authenticator(self, options: Options, operator: OperatorMode | None) -> Authenticator:
         listeners = (options.clients.tls, options.websocket.tls, options.mqtt.tls)
         maps_certificates = any(tls is not None and tls.is_peer_mapped_to_user for tls in listeners)
-        return Authenticator(options.security, self.passwords, maps_certificates_somewhere=maps_certificates)
+        return Authenticator(
+            options.security, self.passwords, operator=operator, maps_certificates_somewhere=maps_certificates
+        )
 
     def _leaf_service(self, options: Options) -> LeafService:
         context = LeafContext(
@@ -330,10 +335,11 @@ class Server:
     def reload(self, options: Options) -> None:
         """Apply a new configuration as a whole; raises `ConfigError` and changes nothing when it cannot be."""
         check_supported(options)
+        options, operator = resolve_operator(options)
         changes = compare(self.options, options)
         options = changes.options
         check_imports({account.name: account for account in options.broker.accounts})
-        authenticator = self._authenticator(options)
+        authenticator = self._authenticator(options, operator)
         tls = _tls_listeners(options)
         self.authenticator = authenticator
         old, self.options = self.options, options

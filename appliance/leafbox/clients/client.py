@@ -36,6 +36,8 @@ NONCE_BYTES = 11
 LIMIT_CLOSE_S = 0.02
 # A peer that keeps talking is still pinged once an hour, to know the round trip.
 RTT_INTERVAL_NS = 3600 * 10**9
+# Timers this far ahead are armed again, so that a clock that is set late still counts.
+EXPIRY_WAIT_MAX_S = 3600.0
 SYSTEM_QUEUE = b"_sys_"
 
 
@@ -54,6 +56,7 @@ class ClientConnection(NatsConnection):
     """One client. `kind` and TLS facts come from the listener it came through."""
 
     __slots__ = (
+        "_expiry_timer",
         "_is_announced",
         "_login_timer",
         "_ping_sent_ns",
@@ -90,6 +93,7 @@ class ClientConnection(NatsConnection):
         self._is_announced = False
         self._ping_timer: TimerHandle | None = None
         self._login_timer: TimerHandle | None = None
+        self._expiry_timer: TimerHandle | None = None
         self._pings_out = 0
         self._ping_sent_ns = 0
         self.nonce = ""
@@ -175,7 +179,7 @@ class ClientConnection(NatsConnection):
 
     def facts(self) -> ConnectionFacts:
         """What a decision about this connection may rest on."""
-        return ConnectionFacts(self.context.facts.kind, self.context.rules, self.nonce.encode(), self.tls)
+        return ConnectionFacts(self.context.facts.kind, self.context.rules, self.nonce.encode(), self.tls, self.ip)
 
     async def _decide_later(self, decision: Awaitable[Decision]) -> None:
         """A slow check (bcrypt) runs beside the loop; the connection parses nothing meanwhile."""
@@ -221,6 +225,7 @@ class ClientConnection(NatsConnection):
             account.attach(self)
             self.account = account
         self.identity = identity
+        self._end_at_expiry(identity)
         self.permissions = permission_tables(identity.permissions)
         tracks_replies = self.permissions is not None and self.permissions.responses_max is not None
         self.reply_permissions = {} if tracks_replies else None
@@ -229,6 +234,22 @@ class ClientConnection(NatsConnection):
             self._is_announced = True
             self.context.events.connected(self)
         return True
+
+    def _end_at_expiry(self, identity: Identity) -> None:
+        """A login that ends at a time of day ends the connection then (a JWT's expiry)."""
+        if self._expiry_timer is not None:
+            self._expiry_timer.cancel()
+            self._expiry_timer = None
+        if identity.expires_at_s is not None:
+            left_s = min(max(identity.expires_at_s - time.time(), 0.0), EXPIRY_WAIT_MAX_S)
+            self._expiry_timer = self.engine.loop.call_later(left_s, self._expired)
+
+    def _expired(self) -> None:
+        identity = self.identity
+        if identity is not None and identity.expires_at_s is not None and time.time() < identity.expires_at_s:
+            self._end_at_expiry(identity)
+            return
+        self.fail("User Authentication Expired", "Authentication Expired")
 
     def _enter_default(self) -> bool:
         decision = self.context.authenticator.authenticate(Credentials(), self.facts())
@@ -424,7 +445,7 @@ class ClientConnection(NatsConnection):
     # -- end ----------------------------------------------------------------------------------------------------------
 
     def on_closing(self) -> None:
-        for timer in (self._ping_timer, self._login_timer):
+        for timer in (self._ping_timer, self._login_timer, self._expiry_timer):
             if timer is not None:
                 timer.cancel()
         self.stop_ns = time.time_ns()

@@ -130,7 +130,7 @@ class AcceptedLink(LeafLink):
 
     def facts(self) -> ConnectionFacts:
         """What a decision about this link may rest on."""
-        return ConnectionFacts(self.door.kind, self.door.rules, self.nonce.encode(), self.tls)
+        return ConnectionFacts(self.door.kind, self.door.rules, self.nonce.encode(), self.tls, self.ip)
 
     async def _decide_later(self, decision: Awaitable[Decision]) -> None:
         self._decided(await decision)

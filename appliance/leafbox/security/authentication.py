@@ -75,6 +75,8 @@ class ConnectionFacts:
     nonce: bytes = b""
     """The nonce INFO carried, as the ASCII text the peer signs."""
     tls: TlsFacts | None = None
+    ip: str = ""
+    """The peer's address, for limits by source."""
     proxy_key: str = ""
     """Public key of the trusted proxy that vouched for the connection; empty: it came directly."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from leafbox.app.configuration.options import Options
 from leafbox.leaf.config import CompressionMode
 from leafbox.protocol.errors import ConfigError
-from leafbox.security.config import TlsOptions
+from leafbox.security.config import ResolverKind, TlsOptions
 
 
 class Severity(enum.Enum):
@@ -85,10 +85,13 @@ UNSUPPORTED_FEATURES: tuple[UnsupportedFeature, ...] = (
         lambda options: bool(options.jetstream.encryption_key),
     ),
     UnsupportedFeature(
-        "operator, trusted_keys, resolver",
-        "operator (JWT) mode is not supported: define accounts and users in the file",
+        "resolver",
+        "account resolvers other than MEMORY are not supported: list the accounts in resolver_preload",
         _REFUSED,
-        lambda options: options.security.operator.is_enabled or options.security.operator.resolver is not None,
+        lambda options: (
+            options.security.operator.resolver is not None
+            and options.security.operator.resolver.kind is not ResolverKind.MEMORY
+        ),
     ),
     UnsupportedFeature(
         "authorization.auth_callout",
