@@ -45,6 +45,7 @@ async def serve(
         loop.add_signal_handler(signal.SIGUSR1, server.reopen_logs)
         loop.add_signal_handler(signal.SIGUSR2, run, server.enter_lame_duck)
         if reloader is not None:
+            server.reloader = reloader
             loop.add_signal_handler(signal.SIGHUP, server.reload_from, reloader)
         await server.start()
         if on_ready is not None:

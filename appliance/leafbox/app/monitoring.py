@@ -63,6 +63,7 @@ def server_facts(
         tags=options.server.tags,
         metadata=options.server.metadata,
         feature_flags=options.server.feature_flags,
+        jetstream_domain=options.jetstream.domain,
         system_account="" if broker.is_system_account_disabled else broker.system_account,
     )
 

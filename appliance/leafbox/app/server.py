@@ -33,11 +33,15 @@ from leafbox.clients.listener import ClientListener, bind
 from leafbox.clients.reevaluation import reevaluate
 from leafbox.clients.websocket_listener import WebsocketListener
 from leafbox.clients.websocket_upgrade import UpgradeHandler, UpgradeKind
+from leafbox.dataplane.connection import Connection
 from leafbox.leaf.context import LeafContext
 from leafbox.leaf.service import LeafService
+from leafbox.monitoring.advisories import ServerStamp
 from leafbox.monitoring.documents import MonitoringDocuments
 from leafbox.monitoring.endpoints import Endpoints
 from leafbox.monitoring.http import MonitoringListener
+from leafbox.monitoring.system_events import SystemEvents
+from leafbox.monitoring.system_services import SystemServices
 from leafbox.monitoring.varz import ServerFacts
 from leafbox.protocol.errors import LeafboxError
 from leafbox.protocol.nkeys import KeyPair, KeyRole
@@ -83,6 +87,10 @@ class Server:
         self.monitoring = MonitoringDocuments(self.broker, self.features)
         self.leafs = self._leaf_service(options)
         self.features.leafs = self.leafs.snapshots
+        stamp = ServerStamp(self.broker, self.features)
+        self.events = SystemEvents(self.broker, stamp, self.monitoring.statsz)
+        self.system_services = SystemServices(self.broker, self.features, self.monitoring, self.events, stamp, self)
+        self.reloader: Callable[[], Options] | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self.contexts: list[ClientContext] = []
         self.on_stop: list[Callable[[], None]] = []
@@ -134,6 +142,8 @@ class Server:
         await self._start_clients()
         self.leafs.connect()
         self._show_facts()
+        self.system_services.start()
+        self.events.start()
         self._sweeper = self._tasks.create_task(self._sweep_blocked(), name="write deadline sweeper")
         self.run_files.write_ports(self.addresses())
         self.logger.info("Server is ready")
@@ -231,6 +241,7 @@ class Server:
             rules=rules,
             logger=logging.getLogger("leafbox.clients"),
             tasks=self._tasks,
+            events=self.events,
             auth_timeout_s=auth_timeout_s or self.options.security.auth_timeout_s,
             is_tracing=self.options.logging.is_trace,
             is_jetstream_enabled=lambda: self.durable is not None,
@@ -295,6 +306,35 @@ class Server:
         """Live NATS clients."""
         return [connection for connection in self.broker.registry if isinstance(connection, ClientConnection)]
 
+    # -- what operators may do over the system account ----------------------------------------------------------------
+
+    def kick(self, cid: int) -> bool:
+        """Close a connection as `Kicked`."""
+        connection = self.broker.registry.get(cid)
+        if not isinstance(connection, Connection):
+            return False
+        connection.close("Kicked")
+        return True
+
+    def ask_to_leave(self, cid: int) -> bool:
+        """Tell one client that the server is in lame duck mode."""
+        client = self.broker.registry.get(cid)
+        if not isinstance(client, ClientConnection):
+            return False
+        client.send_info(ldm=True)
+        return True
+
+    def reload_configuration(self) -> str:
+        """Reload as SIGHUP does; the reason when that is not possible."""
+        if self.reloader is None:
+            return "can only reload config when a file is provided using -c or --config"
+        try:
+            self.reload(self.reloader())
+        except (LeafboxError, OSError) as error:
+            self.logger.error("Failed to reload server configuration: %s", error)
+            return str(error)
+        return ""
+
     # -- lame duck ----------------------------------------------------------------------------------------------------
 
     async def enter_lame_duck(self) -> None:
@@ -303,6 +343,7 @@ class Server:
             return
         self.is_lame_duck = True
         self.logger.info("Entering lame duck mode, stop accepting new clients")
+        self.events.lame_duck()
         for listener in self._listeners.values():
             listener.stop()
         self.leafs.stop_listening()
@@ -404,6 +445,7 @@ class Server:
             listener.stop()
         if self._monitoring is not None:
             self._monitoring.stop()
+        self.events.stop()
         for client in self.clients():
             client.close("Server Shutdown")
         self.leafs.stop()

@@ -511,7 +511,7 @@ class ClientConnection(NatsConnection):
             lang=connect.lang or "",
             version=connect.version or "",
             account=account.name if isinstance(account, Account) else "",
-            user=self.identity.name if self.identity else "",
+            user=(self.identity.name if self.identity else "") or connect.user or "",
             tls_version=self.tls.version if self.tls else "",
             tls_cipher=self.tls.cipher if self.tls else "",
         )

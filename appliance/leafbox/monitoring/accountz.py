@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from leafbox.broker.config import AccountOptions, ServiceImport, ServiceResponseType, SubjectMapping
-from leafbox.monitoring.query import BadQuery
 from leafbox.monitoring.snapshots import AccountSnapshot
 from leafbox.monitoring.subsz import sublist_document
 from leafbox.monitoring.wire_format import Document, time_text, without_empty
@@ -32,21 +31,15 @@ SYSTEM_EXPORTS = [
 
 
 def accountz_document(
-    server_id: str,
-    now_ns: int,
-    accounts: Sequence[AccountSnapshot],
-    wanted: str,
-    detail: Document | None,
+    server_id: str, now_ns: int, accounts: Sequence[AccountSnapshot], detail: Document | None
 ) -> Document:
-    """All names, or with `wanted` the `detail` of that account. Raises `BadQuery` when there is no such account."""
+    """All names, or the `detail` of one account."""
     system = next((account.name for account in accounts if account.is_system), "")
     document: Document = {"server_id": server_id, "now": time_text(now_ns), "system_account": system}
     without_empty(document, "system_account")
-    if not wanted:
-        return document | {"accounts": [account.name for account in accounts]}
-    if detail is None:
-        raise BadQuery(f"Account {wanted} does not exist")
-    return document | {"account_detail": detail}
+    if detail is not None:
+        return document | {"account_detail": detail}
+    return document | {"accounts": [account.name for account in accounts]}
 
 
 def account_detail(

@@ -23,6 +23,7 @@ from leafbox.monitoring.connz import (
 from leafbox.monitoring.healthz import HealthzOptions, JetstreamHealth, healthz
 from leafbox.monitoring.jsz import JszOptions, disabled_document
 from leafbox.monitoring.links import LeafSnapshot, gatewayz_document, leafz_document, routez_document
+from leafbox.monitoring.query import BadQuery
 from leafbox.monitoring.snapshots import (
     ProcessorGauge,
     ServerSnapshot,
@@ -32,6 +33,7 @@ from leafbox.monitoring.snapshots import (
     take_server,
     take_subscriptions,
 )
+from leafbox.monitoring.statsz import statsz
 from leafbox.monitoring.subsz import SubszOptions, subsz_document
 from leafbox.monitoring.varz import ServerFacts, varz_document
 from leafbox.monitoring.wire_format import Document
@@ -98,6 +100,12 @@ class MonitoringDocuments:
         report = jetstream.varz() if jetstream is not None else {}
         return varz_document(self.server(), self._features.facts, report, self.request_counts)
 
+    def statsz(self) -> Document:
+        """The counters in short."""
+        jetstream = self._features.jetstream
+        active = sum(bool(account.connections or account.leaf_links) for account in self._broker.accounts.values())
+        return statsz(self.server(), active, jetstream.varz() if jetstream is not None else {})
+
     def connz(self, options: ConnzOptions, now_ns: int) -> Document:
         """Connections."""
         check_options(options)
@@ -121,12 +129,14 @@ class MonitoringDocuments:
     def accountz(self, name: str, now_ns: int) -> Document:
         """Accounts, or one of them in detail."""
         accounts = [take_account(account) for account in self._broker.accounts.values()]
-        return accountz_document(self._server_id, now_ns, accounts, name, self._account_detail(name))
+        detail = self.account_detail(name) if name else None
+        return accountz_document(self._server_id, now_ns, accounts, detail)
 
-    def _account_detail(self, name: str) -> Document | None:
+    def account_detail(self, name: str) -> Document:
+        """One account in detail."""
         account = self._broker.account(name)
         if account is None:
-            return None
+            raise BadQuery(f"Account {name} does not exist")
         options = next((o for o in self._broker.options.accounts if o.name == name), AccountOptions(name=name))
         system, jetstream = self._broker.system_account, self._features.jetstream
         return account_detail(
@@ -137,9 +147,9 @@ class MonitoringDocuments:
             has_jetstream=jetstream is not None and jetstream.is_enabled_for(account),
         )
 
-    def accstatz(self, *, includes_unused: bool, now_ns: int) -> Document:
-        """Traffic by account."""
-        accounts = [take_account(account) for account in self._broker.accounts.values()]
+    def accstatz(self, *, includes_unused: bool, now_ns: int, names: Sequence[str] = ()) -> Document:
+        """Traffic by account, of all or of those in `names`."""
+        accounts = [take_account(a) for a in self._broker.accounts.values() if not names or a.name in names]
         return accstatz_document(self._server_id, now_ns, accounts, includes_unused=includes_unused)
 
     def leafz(self, *, account: str, lists_subscriptions: bool, now_ns: int) -> Document:

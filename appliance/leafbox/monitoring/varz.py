@@ -55,6 +55,7 @@ class ServerFacts:
     feature_flags: Mapping[str, bool] = field(default_factory=dict)
     system_account: str = ""
     tls_certificate_not_after_ns: int = 0
+    jetstream_domain: str = ""
 
 
 def varz_document(
