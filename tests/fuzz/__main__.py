@@ -27,7 +27,9 @@ def main(arguments: list[str]) -> None:
     # It is no package of the project's environment: `make fuzz` brings it.
     atheris = importlib.import_module("atheris")
     name, *options = arguments
-    target = importlib.import_module(f"tests.fuzz.fuzz_{name}")
+    # The compiled modules count for themselves; what is plain Python is instrumented while it is imported.
+    with atheris.instrument_imports(include=["leafbox.app", "leafbox.protocol"]):
+        target = importlib.import_module(f"tests.fuzz.fuzz_{name}")
     corpus = CORPUS / name
     corpus.mkdir(parents=True, exist_ok=True)
     for seed in target.SEEDS:
