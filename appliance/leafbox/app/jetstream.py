@@ -86,6 +86,11 @@ class DurableSide:
         configured = options.jetstream
         directory = Path(configured.store_directory or Path(tempfile.gettempdir()) / "nats")
         self.store = Store(StorageOptions(directory=str(directory / "jetstream")))
+        self.directory = directory / "jetstream"
+        self.memory_bytes_max = configured.memory_bytes_max if configured.memory_bytes_max >= 0 else _memory_share()
+        self.storage_bytes_max = (
+            configured.storage_bytes_max if configured.storage_bytes_max >= 0 else _flash_share(directory)
+        )
         self._broker = broker
         self.jetstream = JetStream(
             loop,
@@ -96,10 +101,8 @@ class DurableSide:
             max_payload_bytes=options.broker.payload_bytes_max,
             max_pending_bytes=options.broker.pending_bytes_max,
             describe_client=describe_client,
-            memory_bytes_max=configured.memory_bytes_max if configured.memory_bytes_max >= 0 else _memory_share(),
-            storage_bytes_max=(
-                configured.storage_bytes_max if configured.storage_bytes_max >= 0 else _flash_share(directory)
-            ),
+            memory_bytes_max=self.memory_bytes_max,
+            storage_bytes_max=self.storage_bytes_max,
         )
         self._loop = loop
 

@@ -18,6 +18,7 @@ from leafbox.app.configuration.options import Options
 from leafbox.app.configuration.reload import Changes, compare
 from leafbox.app.configuration.unsupported import check_supported
 from leafbox.app.jetstream import DurableSide, limits_of
+from leafbox.app.jetstream_report import JetstreamReporter
 from leafbox.app.monitoring import ServerFeatures, server_facts
 from leafbox.app.operator import resolve_operator
 from leafbox.app.ports_file import RunFiles
@@ -153,6 +154,15 @@ class Server:
             return
         self.durable = DurableSide(self.options, self.broker, asyncio.get_running_loop())
         self.durable.start(self.options)
+        self.features.jetstream = JetstreamReporter(
+            self.durable.jetstream,
+            self.durable.store.health,
+            lambda: self.options,
+            self.identity,
+            self.durable.directory,
+            self.durable.memory_bytes_max,
+            self.durable.storage_bytes_max,
+        )
         self.on_stop.append(self.durable.stop)
         self.logger.info("Starting JetStream")
 
