@@ -173,6 +173,22 @@ def test_a_client_that_leaves_gets_its_close_frame_back(start_server: StartServe
     run(body)
 
 
+@pytest.mark.capability("WS01", "C14")
+def test_the_listener_has_a_ping_interval_of_its_own(start_server: StartServer, server_kind: ServerKind) -> None:
+    """A silent client is pinged and given up by the listener's clock, not by the server's two minutes."""
+    server = start_server(
+        server_kind, config='websocket { listen: "127.0.0.1:-1", no_tls: true, ping_interval: "300ms" }\n'
+    )
+
+    async def body() -> None:
+        async with dialled(server) as websocket:
+            await websocket.send(CONNECT + b"PING\r\n")
+            received = await read_until(websocket, b"-ERR 'Stale Connection'\r\n")
+            assert received.count(b"PING\r\n") == 2
+
+    run(body)
+
+
 @pytest.mark.capability("WS03")
 def test_a_stopping_server_says_going_away(start_server: StartServer) -> None:
     server = start_server(ServerKind.LEAFBOX, config=PLAIN)
