@@ -153,6 +153,8 @@ cdef class Journal:
 
     # Set while the records of an atomic batch but its last are appended: a replay applies all of them or none.
     cdef public bint continues
+    # Set by the store while too much waits for a checkpoint; counts as congestion.
+    cdef public bint is_pressed
 
     # --- counters (read without the lock: each is one aligned word)
     cdef readonly uint64_t commit_count
@@ -180,6 +182,7 @@ cdef class Journal:
     cdef uint64_t end_record(self, bint is_urgent) noexcept
     cdef void schedule_wake(self) noexcept
     cdef bint refuses_messages(self) noexcept
+    cdef bint congested(self) noexcept
     cdef int raise_refusal(self) except -1
 
     # committer, all without the GIL

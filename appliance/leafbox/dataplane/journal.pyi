@@ -53,6 +53,7 @@ class Journal:
     body_bytes_max: int
     syncs_always: bool
     continues: bool
+    is_pressed: bool
     commit_count: int
     record_count: int
     written_bytes: int

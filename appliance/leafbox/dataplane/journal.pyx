@@ -315,6 +315,9 @@ cdef class Journal:
     cdef bint refuses_messages(self) noexcept:
         return self.state != JOURNAL_READY or self.is_space_low
 
+    cdef bint congested(self) noexcept:
+        return self.is_pressed or self.staging_size > self.congestion_bytes
+
     cdef int raise_refusal(self) except -1:
         """Say why new messages are refused; records that free space (removals, progress) are still taken."""
         if self.state == JOURNAL_CLOSED:
@@ -841,8 +844,8 @@ cdef class Journal:
 
     @property
     def is_congested(self) -> bool:
-        """More than half of the staging limit waits for the device: readers should pause."""
-        return self.staging_size > self.congestion_bytes
+        """More than half of the staging limit waits for the device, or too much for a checkpoint: readers should pause."""
+        return self.congested()
 
     @property
     def is_refusing(self) -> bool:

@@ -160,6 +160,7 @@ cdef class Block:
     cdef void become_clean(self) noexcept
     cdef void let_go(self) noexcept
     cdef bytes encode_index(self, SubjectTable table)
+    cdef void fill_index_header(self, IndexHeader* header, uint32_t names, bint is_dense) noexcept
     cdef Block squeezed(self)
 
 

@@ -11,6 +11,7 @@ the writes of every checkpoint).  Known weakness: a removed message's bytes stay
 """
 
 cimport cython
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 
@@ -286,23 +287,41 @@ cdef class Block:
         self.cache = None
 
     cdef bytes encode_index(self, SubjectTable table):
-        """This block's index value; a name is written once however many messages share it."""
+        """This block's index value; a name is written once however many messages share it.
+
+        Runs on the loop for every changed block of a checkpoint, hence without Python objects per message or name.
+        """
         # Subject number -> name number of this block: open addressing, twice as many entries as records.
         cdef uint32_t[2 * BLOCK_RECORDS_MAX] keys
         cdef uint16_t[2 * BLOCK_RECORDS_MAX] numbers
-        cdef uint32_t at
-        cdef list names = []
-        cdef IndexHeader header
+        cdef uint32_t[BLOCK_RECORDS_MAX] named
+        cdef uint32_t index, subject, at, names = 0
+        cdef size_t names_size = 0
         cdef bint is_dense = self.last_seq - self.first_seq + 1 == self.count
         cdef size_t fixed = INDEX_HEADER_SIZE + <size_t>self.count * (6 if is_dense else 10)
-        cdef bytearray value = bytearray(fixed)
-        cdef unsigned char[::1] view = value
-        cdef char* out = <char*>&view[0]
-        cdef uint16_t* name_numbers
+        cdef bytes value
+        cdef char* out
         cdef uint32_t* words
-        cdef uint32_t index, subject
-        cdef bytes name
+        cdef uint16_t* name_numbers
+        cdef uint16_t[BLOCK_RECORDS_MAX] found
         memset(keys, 0xFF, sizeof(keys))
+        for index in range(self.count):
+            subject = self.slots[index].subject
+            if subject == NO_SUBJECT:
+                found[index] = NAME_NONE
+                continue
+            at = (subject * <uint32_t>2654435761) >> 20
+            while keys[at] != NO_SUBJECT and keys[at] != subject:
+                at = (at + 1) & (2 * BLOCK_RECORDS_MAX - 1)
+            if keys[at] == NO_SUBJECT:
+                keys[at] = subject
+                numbers[at] = <uint16_t>names
+                named[names] = subject
+                names += 1
+                names_size += 2 + table.subjects[subject].name_size
+            found[index] = numbers[at]
+        value = PyBytes_FromStringAndSize(NULL, fixed + names_size)
+        out = <char*>value
         words = <uint32_t*>(out + INDEX_HEADER_SIZE)
         for index in range(self.count):
             words[index] = self.slots[index].offset
@@ -312,20 +331,18 @@ cdef class Block:
                 words[index] = self.slots[index].seq_delta
             words += self.count
         name_numbers = <uint16_t*>words
-        for index in range(self.count):
-            subject = self.slots[index].subject
-            if subject == NO_SUBJECT:
-                name_numbers[index] = NAME_NONE
-                continue
-            at = (subject * <uint32_t>2654435761) >> 20
-            while keys[at] != NO_SUBJECT and keys[at] != subject:
-                at = (at + 1) & (2 * BLOCK_RECORDS_MAX - 1)
-            if keys[at] == NO_SUBJECT:
-                keys[at] = subject
-                numbers[at] = <uint16_t>len(names)
-                names.append(table.name_bytes(subject))
-            name_numbers[index] = numbers[at]
-        memset(&header, 0, sizeof(header))
+        memcpy(name_numbers, found, <size_t>self.count * sizeof(uint16_t))
+        at = <uint32_t>fixed
+        for index in range(names):
+            memcpy(out + at, &table.subjects[named[index]].name_size, 2)
+            memcpy(out + at + 2, table.name_of(named[index]), table.subjects[named[index]].name_size)
+            at += 2 + table.subjects[named[index]].name_size
+        self.fill_index_header(<IndexHeader*>out, names, is_dense)
+        (<IndexHeader*>out).crc = crc32c(0, out + 8, fixed + names_size - 8)
+        return value
+
+    cdef void fill_index_header(self, IndexHeader* header, uint32_t names, bint is_dense) noexcept:
+        memset(header, 0, INDEX_HEADER_SIZE)
         header.magic = INDEX_MAGIC
         header.stream = self.stream
         header.count = self.count
@@ -334,18 +351,9 @@ cdef class Block:
         header.first_ts = self.first_ts
         header.last_ts = self.last_ts
         header.flags = (INDEX_IS_DENSE if is_dense else 0) | (INDEX_HAS_EXPIRY if self.has_expiry else 0)
-        header.names = len(names)
-        header.data_size = self.size
+        header.names = names
+        header.data_size = <uint32_t>self.size
         header.live = self.live
-        memcpy(out, &header, INDEX_HEADER_SIZE)
-        del view
-        for name in names:
-            value += len(name).to_bytes(2, "little")
-            value += name
-        view = value
-        out = <char*>&view[0]
-        (<IndexHeader*>out).crc = crc32c(0, out + 8, view.shape[0] - 8)
-        return bytes(value)
 
     cdef Block squeezed(self):
         """A copy without the removed messages; needs the data."""

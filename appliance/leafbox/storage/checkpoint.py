@@ -62,12 +62,14 @@ class Checkpointer:
         streams: dict[int, StreamStore],
         salt: int,
         checkpoint_lsn: int,
+        on_finished: Callable[[], None],
     ) -> None:
         self._database = database
         self._journal = journal
         self._blobs = blobs
         self._streams = streams
         self._salt = salt
+        self._on_finished = on_finished
         self._loop: asyncio.AbstractEventLoop | None = None
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._worker: threading.Thread | None = None
@@ -209,10 +211,14 @@ class Checkpointer:
             self.count += 1
             self.written_bytes += job.written_bytes
             self._log_bytes_done = job.log_bytes
+            self._on_finished()
             return
         logger.error("checkpoint failed reason=%s", job.error)
         self.streams_deleted = job.changes.streams_deleted + self.streams_deleted
         self._retry_at_s = time.monotonic() + RETRY_S
+        if self._loop is not None:
+            # Under pressure no commit may come along to ask for the next one.
+            self._loop.call_later(RETRY_S, self.begin)
 
     # ---------------------------------------------------------------------------------------------------- worker side
 

@@ -26,6 +26,8 @@ from leafbox.storage.recovery import Recovery
 
 logger = logging.getLogger(__name__)
 
+UNSAVED_FACTOR = 2
+"""Messages in memory that no checkpoint has saved, in units of `checkpoint_bytes`, that make the store congested."""
 DAMAGES_KEPT = 256
 """Findings kept for health reports; each is also logged."""
 
@@ -64,6 +66,7 @@ class Store:
             recovered.streams,
             recovered.salt,
             recovered.checkpoint_lsn,
+            self._relieve,
         )
         self._checkpointer.next_stream_number = recovered.next_stream_number
         self._checkpointer.streams_deleted = recovered.streams_deleted
@@ -234,9 +237,16 @@ class Store:
 
     def _on_durable(self, lsn: int) -> None:
         limit = self.options.checkpoint_bytes
-        if self._checkpointer.may_begin() and (
-            self._checkpointer.due_bytes() >= limit or self.cache.dirty_bytes >= limit * 2
-        ):
+        unsaved = self.cache.dirty_bytes
+        if unsaved > limit * UNSAVED_FACTOR:
+            self.journal.is_pressed = True
+        if (self._checkpointer.due_bytes() >= limit or unsaved >= limit) and self._checkpointer.may_begin():
+            self._checkpointer.begin()
+
+    def _relieve(self) -> None:
+        """A checkpoint is through: readers may go on unless as much has come meanwhile."""
+        self.journal.is_pressed = self.cache.dirty_bytes > self.options.checkpoint_bytes * UNSAVED_FACTOR
+        if self.journal.is_pressed:
             self._checkpointer.begin()
 
     def _on_state(self) -> None:
