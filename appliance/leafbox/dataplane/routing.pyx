@@ -3,6 +3,9 @@
 
 `route` is the one meeting point of all protocols (NATS PUB, MQTT PUBLISH, leaf LMSG, internal publish). It makes no
 Python object per message when the subject's match is cached and no mapping or import is involved.
+
+A receiver that fails must not stop the others nor reach the sender, who did nothing wrong. So the calls into receivers
+are `noexcept`: what escapes them goes to `sys.unraisablehook`. That costs nothing per message, a `try` would.
 """
 from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
@@ -19,6 +22,10 @@ logger = logging.getLogger(__name__)
 cdef enum:
     # Links and queue groups behind links that one message is batched for; the rest is sent one by one.
     REMOTE_PICKS_MAX = 64
+    # Callbacks whose messages reach callbacks, and so on: real chains have a few links, a longer one is a loop.
+    CALLBACKS_NESTED_MAX = 100
+
+cdef int callbacks_nested = 0
 
 # xorshift64*: picks queue members; it decides nothing that must be secret.
 cdef uint64_t random_state = int.from_bytes(os.urandom(8), "little") | 1
@@ -73,12 +80,17 @@ cdef class CallbackReceiver(Receiver):
         self.callback = callback
 
     cdef int deliver(self, Subscription subscription, Receiver origin, Message *message) except -1:
+        global callbacks_nested
+        if callbacks_nested >= CALLBACKS_NESTED_MAX:
+            logger.error("callback_loop subscription=%r", subscription.subject)
+            return 0
         if subscription.max_deliver:
             if subscription.delivered >= subscription.max_deliver:
                 return 0
             if subscription.delivered + 1 >= subscription.max_deliver:
                 subscription.closed = True
         subscription.delivered += 1
+        callbacks_nested += 1
         try:
             taken = self.callback(
                 message.subject[:message.subject_len],
@@ -90,6 +102,8 @@ cdef class CallbackReceiver(Receiver):
         except Exception:
             logger.exception("callback_failed subscription=%r", subscription.subject)
             return 1
+        finally:
+            callbacks_nested -= 1
         return 0 if taken is False else 1
 
 
@@ -116,7 +130,7 @@ cdef class AccountPlane:
         return route(self, origin, &message)
 
 
-cdef inline int hand_over(Subscription subscription, Receiver origin, Message *message) except -1:
+cdef int hand_over(Subscription subscription, Receiver origin, Message *message) noexcept:
     """Deliver to one subscription, through its import mapping when it is a shadow in an exporter's account."""
     cdef Message local
     cdef bytes subject
@@ -197,8 +211,13 @@ cdef Py_ssize_t send_to_remotes(Receiver origin, Message *message, RemoteBatch *
                 of_link[count] = remotes.picks[j]
                 count += 1
                 remotes.picks[j] = NULL
-        delivered += link.deliver_picks(of_link, count, origin, message)
+        delivered += hand_over_picks(link, of_link, count, origin, message)
     return delivered
+
+
+cdef Py_ssize_t hand_over_picks(Receiver link, PyObject **picks, Py_ssize_t count, Receiver origin,
+                                Message *message) noexcept:
+    return link.deliver_picks(picks, count, origin, message)
 
 
 cdef bint is_named(bytes queue, QueueNames *queues) noexcept:
