@@ -57,13 +57,13 @@ def main() -> int:
           f"{options.rounds} rounds")  # fmt: skip
     placements = [Placement(name) for name in options.placement or [place.value for place in Placement]]
     measured: list[Measured] = []
+    saved = None
     limits: dict[str, dict[str, float]] = {}
     for placement in placements:
         if not options.no_ceilings and any(scenario.name in CEILINGS for scenario in scenarios):
             wait_calm()
             limits[placement.value] = {name: ceiling(placement, **flow) for name, flow in CEILINGS.items()}
             print(ceilings_table(placement, limits[placement.value]))
-        of_placement = []
         for scenario in scenarios:
             one = measure(
                 scenario,
@@ -73,10 +73,9 @@ def main() -> int:
                 contenders=options.contender,
                 attempts_max=1 if options.first else ATTEMPTS_MAX,
             )
-            of_placement.append(one)
             print(table([one], is_heading_wanted=scenario is scenarios[0]), flush=True)
-        measured += of_placement
-    saved = _save(about, limits, measured)
+            measured.append(one)
+            saved = _save(about, limits, measured)  # After each, so that an interrupted run has its results.
     print(f"saved in {saved}")
     return 1 if any(one.problems for one in measured) else 0
 
