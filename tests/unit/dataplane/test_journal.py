@@ -1,0 +1,162 @@
+"""The log: order, group commit, rolling, recycling, atomic batches, and what a reader finds of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from leafbox.dataplane.journal import Journal, JournalState, RecordKind
+from leafbox.protocol.errors import LimitExceeded, StoreClosed, StoreFull
+from leafbox.storage.segments import survey_log
+
+OpenJournal = Callable[..., Journal]
+SALT = 99
+
+
+@pytest.fixture
+def open_journal(tmp_path: Path) -> Iterator[OpenJournal]:
+    opened: list[Journal] = []
+
+    def open_one(**changes: object) -> Journal:
+        options: dict[str, object] = {
+            "store_salt": SALT,
+            "recovered_lsn": 0,
+            "next_lsn": 1,
+            "next_epoch": 1,
+            "next_file_number": 1,
+            "segments": [],
+            "segment_bytes": 1 << 16,
+            "staging_bytes_max": 1 << 15,
+            "log_bytes_max": 1 << 24,
+            "free_bytes_min": 0,
+            "syncs_always": True,
+            "sync_interval_s": 30.0,
+            "probe_interval_s": 0.05,
+        }
+        journal = Journal(str(tmp_path), **(options | changes))  # type: ignore[arg-type]
+        opened.append(journal)
+        return journal
+
+    yield open_one
+    for journal in opened:
+        journal.close()
+
+
+def test_numbers_ascend_and_everything_is_read_back(open_journal: OpenJournal, tmp_path: Path) -> None:
+    """Records of several segments form one run without holes."""
+    journal = open_journal()
+    for number in range(1, 301):
+        assert journal.append_record(RecordKind.BLOB_PUT, 7, b"x" * (number * 3)) == number
+        if number % 20 == 0:
+            assert journal.wait_durable(number)
+    assert journal.wait_durable(300)
+    assert journal.status().segment_count > 2
+    found = survey_log(tmp_path, SALT, 0)
+    assert (found.end_lsn, found.gaps, found.torn_detail) == (300, [], "")
+
+
+@pytest.mark.capability("JS42")
+def test_what_arrives_during_a_commit_shares_the_next(open_journal: OpenJournal) -> None:
+    """One sync per batch, not per record: the point of group commit."""
+    journal = open_journal()
+
+    async def run() -> None:
+        reported: list[int] = []
+        journal.attach(asyncio.get_running_loop())
+        journal.add_durable_callback(reported.append)
+        for _ in range(5):
+            for _ in range(100):
+                journal.append_record(RecordKind.BLOB_PUT, 1, b"y" * 40)
+            await asyncio.to_thread(journal.wait_durable, journal.last_lsn)
+        await asyncio.sleep(0.01)
+        assert reported[-1] == 500
+        assert reported == sorted(set(reported))
+        journal.detach()
+
+    asyncio.run(run())
+    assert journal.commit_count <= 10, "500 records in five loop turns"
+    assert journal.written_bytes == 500 * 64
+
+
+def test_unhurried_records_wait_for_company(open_journal: OpenJournal) -> None:
+    """Records nobody waits for do not cause a sync of their own before the interval."""
+    journal = open_journal()
+    journal.append_record(RecordKind.BLOB_PUT, 1, b"later", is_urgent=False)
+    journal.append_record(RecordKind.BLOB_PUT, 1, b"later", is_urgent=False)
+    assert journal.commit_count == 0
+    last = journal.append_record(RecordKind.BLOB_PUT, 1, b"now")
+    assert journal.wait_durable(last)
+    assert journal.commit_count == 1
+
+
+def test_released_segments_are_used_again(open_journal: OpenJournal, tmp_path: Path) -> None:
+    """The log does not grow if checkpoints keep up, and old records in a recycled file are not read."""
+    journal = open_journal()
+    for _ in range(30):
+        for _ in range(10):
+            last = journal.append_record(RecordKind.BLOB_PUT, 1, b"z" * 1_000)
+        assert journal.wait_durable(last)
+        journal.release(last)
+    assert journal.segments_created <= 4
+    last = journal.append_record(RecordKind.BLOB_PUT, 1, b"last")
+    assert journal.wait_durable(last)
+    found = survey_log(tmp_path, SALT, last - 1)
+    assert (found.end_lsn, found.gaps) == (last, [])
+
+
+def test_limits_refuse(open_journal: OpenJournal) -> None:
+    """A record larger than any segment, more than may wait, and a closed log."""
+    journal = open_journal(probe_interval_s=30.0, log_bytes_max=1 << 16)
+    with pytest.raises(LimitExceeded):
+        journal.append_record(RecordKind.BLOB_PUT, 1, bytes(1 << 16))
+    while journal.status().staged_bytes < 20_000:
+        journal.append_record(RecordKind.BLOB_PUT, 1, bytes(20_000))
+        journal.wait_durable(journal.last_lsn, 0.2)
+    with pytest.raises(StoreFull):
+        journal.append_record(RecordKind.BLOB_PUT, 1, bytes(20_000))
+    assert journal.is_congested
+    assert journal.status().state is JournalState.JOURNAL_FULL
+    journal.close()
+    with pytest.raises(StoreClosed):
+        journal.append_record(RecordKind.BLOB_PUT, 1, b"")
+
+
+@pytest.mark.capability("JS40")
+def test_an_unfinished_batch_never_happened(open_journal: OpenJournal, tmp_path: Path) -> None:
+    """Atomic batches (ADR-50): recovery cuts off a batch whose last record did not make it."""
+    journal = open_journal()
+    journal.append_record(RecordKind.BLOB_PUT, 1, b"alone")
+    journal.continues = True
+    for _ in range(3):
+        journal.append_record(RecordKind.BLOB_PUT, 1, b"part")
+    assert journal.wait_durable(4)
+    found = survey_log(tmp_path, SALT, 0)
+    assert (found.end_lsn, found.torn_records, found.gaps) == (1, 3, [])
+    journal.continues = False
+    journal.append_record(RecordKind.BLOB_PUT, 1, b"end")
+    assert journal.wait_durable(5)
+    assert survey_log(tmp_path, SALT, 0).end_lsn == 5
+
+
+def test_torn_tail_and_damage_are_told_apart(open_journal: OpenJournal, tmp_path: Path) -> None:
+    """The last commit may be torn without loss; a hole that later commits prove to have been synced is damage."""
+    journal = open_journal()
+    for number in range(1, 11):
+        journal.append_record(RecordKind.BLOB_PUT, 1, b"%d" % number * 20)
+        assert journal.wait_durable(number)
+    journal.close()
+    path = next(tmp_path.glob("segment-*.log"))
+    data = bytearray(path.read_bytes())
+    runs = survey_log(tmp_path, SALT, 0).relevant[0].runs
+    size = 48
+    data[runs[0].end - size + 30] ^= 1
+    path.write_bytes(data)
+    torn = survey_log(tmp_path, SALT, 0)
+    assert (torn.end_lsn, torn.gaps, bool(torn.torn_detail)) == (9, [], True)
+    data[runs[0].start + 30] ^= 1
+    path.write_bytes(data)
+    damaged = survey_log(tmp_path, SALT, 0)
+    assert [(gap.first_lsn, gap.last_lsn) for gap in damaged.gaps] == [(1, 1)]
