@@ -109,6 +109,7 @@ class Server:
             self.broker,
             options.leaf,
             self._tasks,
+            cluster_name=options.cluster.name,
             has_jetstream=self._has_jetstream,
             domain=lambda: self.options.jetstream.domain if self.durable is not None else "",
             connect_error_reports=options.server.connect_error_reports,

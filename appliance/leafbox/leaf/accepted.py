@@ -110,9 +110,6 @@ class AcceptedLink(LeafLink):
             self.close("Protocol Violation")
             return
         self.connect = connect
-        if connect.lang or connect.gateway:
-            self.on_violation("attempted to connect to leaf node port", "Attempted To Connect To Wrong Port")
-            return
         self.peer_name, self.peer_version = connect.name or connect.server_id, connect.version
         self.headers = connect.headers and not self.context.broker.options.is_header_support_disabled
         decision = self.door.authenticator.authenticate(_credentials(connect), self.facts())
@@ -158,6 +155,8 @@ class AcceptedLink(LeafLink):
         self._enter(connect, decision, account)
 
     def _refusal(self, connect: LeafConnect, account: Account) -> tuple[str, str] | None:
+        if connect.lang or connect.gateway:
+            return "attempted to connect to leaf node port", "Attempted To Connect To Wrong Port"
         lowest = self.context.options.version_min
         if lowest and _version(connect.version) < _version(lowest):
             text = f'connection rejected since minimum version required is "{lowest}"'

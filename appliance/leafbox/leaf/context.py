@@ -35,14 +35,15 @@ class LeafContext:
     """A hub never reached is reported at the first try and then at every so many tries."""
     reconnect_error_reports: int = 1
     """The same for a hub that was reached before."""
+    cluster_name: str = ""
+    """Configured name of the cluster, which counts here even where there is no cluster."""
     loop_subjects: dict[str, bytes] = field(default_factory=dict)
     """By account: what we announce on every link; whoever hears his own has a loop."""
 
     @property
     def cluster(self) -> str:
         """The name that links of one cluster have in common; a server that is in none is its own."""
-        identity = self.broker.identity
-        return identity.cluster or identity.name
+        return self.cluster_name or self.broker.identity.name
 
     def loop_subject(self, account: Account) -> bytes:
         """`$LDS.<id>` of an account, made once per start."""
@@ -68,7 +69,7 @@ class LeafContext:
             go=identity.language,
             headers=not options.is_header_support_disabled,
             max_payload=options.payload_bytes_max,
-            cluster=identity.cluster,
+            cluster=self.cluster_name,
             domain=self.domain(),
             api_lvl=API_LEVEL,
             info_on_connect=True,

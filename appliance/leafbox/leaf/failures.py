@@ -88,7 +88,7 @@ NOT_YET_VALID, HAS_EXPIRED = 9, 10
 
 def failure_of_peer(text: str) -> Failure:
     """The cause behind an -ERR of the hub."""
-    said = text.strip("'\" ")
+    said = text.strip("' ")
     for start, kind, delay_s in PEER_TEXTS:
         if said.startswith(start):
             return Failure(kind, f"the hub says: {said}", delay_s)
@@ -117,7 +117,7 @@ def _failure_of_tls(error: ssl.SSLError, where: str) -> Failure:
         if error.verify_code in (NOT_YET_VALID, HAS_EXPIRED):
             return Failure(FailureKind.CLOCK, f"TLS: {where}: {text}; {own_clock()}")
         return Failure(FailureKind.TLS_UNTRUSTED, f"TLS: {where}: {text}")
-    return Failure(FailureKind.TLS, f"TLS: {where}: {error.reason or error}")
+    return Failure(FailureKind.TLS, f"TLS: {where}: {getattr(error, 'reason', None) or error}")
 
 
 def own_clock() -> str:
