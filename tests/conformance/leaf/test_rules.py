@@ -22,17 +22,17 @@ from tests.conformance.leaf.pairs import (
 @pytest.mark.capability("LF07")
 def test_denied_subjects_do_not_cross_and_the_link_stays(start_pair: PairStarter) -> None:
     pair = start_pair(remote='deny_imports: ["in.secret.>"]\ndeny_exports: ["out.secret.>"]')
-    with Client(pair.hub) as hub, Client(pair.edge) as edge:
+    with Client(pair.hub) as hub, Client(pair.edge) as edge, Client(pair.hub) as above, Client(pair.edge) as below:
         hub.subscribe("out.>")
         edge.subscribe("in.>")
         edge.subscribe("in.secret.x", "2")
         wait_interest(pair.edge, "out.>")
         wait_interest(pair.hub, "in.>")
         for number in range(3):
-            edge.publish("out.secret.x", b"no")
-            hub.publish("in.secret.x", b"no")
-            edge.publish("out.open", b"%d" % number)
-            hub.publish("in.open", b"%d" % number)
+            below.publish("out.secret.x", b"no")
+            above.publish("in.secret.x", b"no")
+            below.publish("out.open", b"%d" % number)
+            above.publish("in.open", b"%d" % number)
         assert [hub.next_message()[0] for _ in range(3)] == [b"out.open"] * 3
         assert [edge.next_message()[0] for _ in range(3)] == [b"in.open"] * 3
     assert "in.secret.x" not in interest_of(pair.hub)

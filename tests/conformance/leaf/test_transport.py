@@ -35,8 +35,8 @@ def check(pair: Pair) -> None:
         edge.subscribe("down")
         wait_interest(pair.edge, "up")
         wait_interest(pair.hub, "down")
-        edge.publish("up", b"1" * 300_000)
-        hub.publish("down", b"2" * 300_000)
+        edge.send(b"PUB up 300000\r\n" + b"1" * 300_000 + b"\r\n")
+        hub.send(b"PUB down 300000\r\n" + b"2" * 300_000 + b"\r\n")
         assert len(hub.next_message()[2]) == len(edge.next_message()[2]) == 300_000
 
 
@@ -49,8 +49,8 @@ def test_a_link_with_tls(is_first: bool, is_mutual: bool, start_pair: PairStarte
     verify = f'verify: true, ca_file: "{authority.ca_file}"' if is_mutual else ""
     own = f'cert_file: "{client.cert_file}", key_file: "{client.key_file}"' if is_mutual else ""
     pair = start_pair(
-        f'tls {{ cert_file: "{server.cert_file}", key_file: "{server.key_file}", timeout: 5, {verify} {first} }}',
-        remote=f'tls {{ ca_file: "{authority.ca_file}", timeout: 5, {own} {first} }}',
+        f'tls {{ cert_file: "{server.cert_file}", key_file: "{server.key_file}", timeout: 5\n{verify}\n{first} }}',
+        remote=f'tls {{ ca_file: "{authority.ca_file}", timeout: 5\n{own}\n{first} }}',
         url="tls://localhost:{port}",
     )
     check(pair)
