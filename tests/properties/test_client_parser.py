@@ -57,7 +57,7 @@ operations = st.one_of(publishes(), publishes(), lines(), lines(), st.binary(max
 scripts = st.lists(operations, max_size=12).map(b"".join)
 
 
-@pytest.mark.capability("C09", "C25")
+@pytest.mark.capability("C09", "C25", "AP10")
 @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(scripts, st.lists(st.integers(min_value=0, max_value=800), max_size=12))
 @example(b"SUB " + b"a" * 126 + b" 1\r\nPING\r\n", [131, 132, 133])
@@ -96,7 +96,7 @@ names = st.binary(min_size=1, max_size=30).filter(
 )
 
 
-@pytest.mark.capability("C03", "C04", "C05")
+@pytest.mark.capability("C03", "C04", "C05", "AP10")
 @settings(max_examples=300)
 @given(
     subject=names,

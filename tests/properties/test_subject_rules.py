@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from leafbox.dataplane import subjects
 from tests.support import subject_model
 
-pytestmark = pytest.mark.capability("C06")
+pytestmark = pytest.mark.capability("C06", "AP10")
 
 PATTERNS = [
     b".".join(tokens)

@@ -71,5 +71,5 @@ class SublistMachine(RuleBasedStateMachine):
         assert self.real.cache_count <= self.real.cache_capacity_now
 
 
-TestSublistMachine = pytest.mark.capability("C06", "C11")(SublistMachine.TestCase)
+TestSublistMachine = pytest.mark.capability("C06", "C11", "AP10")(SublistMachine.TestCase)
 TestSublistMachine.settings = settings(settings.default, max_examples=60, stateful_step_count=60)
