@@ -21,7 +21,7 @@ ARGS ?=
 
 ##@ First
 .PHONY: run test
-run: $(VENV)/runtime.stamp $(VENV)/extension.stamp ## Prepare, then run the appliance (Ctrl-C stops it)
+run: $(VENV)/runtime.stamp $(VENV)/installed.stamp $(VENV)/extension.stamp ## Prepare, then run the appliance (Ctrl-C stops it)
 	exec $(VENV)/bin/leafbox run $(ARGS)
 
 test: setup ## Prepare, then run every test and write the capability table
@@ -32,9 +32,9 @@ test: setup ## Prepare, then run every test and write the capability table
 
 ##@ While working
 .PHONY: setup build quick check style types architecture format
-setup: $(VENV)/development.stamp $(VENV)/extension.stamp ## Everything for development: packages, tools, extension
+setup: $(VENV)/development.stamp $(VENV)/installed.stamp $(VENV)/extension.stamp ## Everything for development: packages, tools, extension
 
-build: $(VENV)/development.stamp $(VENV)/extension.stamp ## Compile what changed of the data plane
+build: setup ## Compile what changed of the data plane
 
 quick: setup ## The tests that take milliseconds
 	$(PYTEST) -m "not slow" -q $(ARGS)
@@ -123,41 +123,38 @@ $(PYTHON_IN_VENV):
 	echo "setup: environment from $$python"
 	"$$python" -m venv $(VENV)
 
-# The part of pyproject.toml an installation depends on; the file changes only when that part does, so that a new
-# extension module or another ruff rule does not install everything again.
-$(VENV)/project.toml: pyproject.toml | $(PYTHON_IN_VENV)
-	@sed '/^\[tool\./,$$d' $< >$@.new
-	if cmp --silent $@.new $@; then rm $@.new; else mv $@.new $@; fi
-
-# The editable install compiles the extension into appliance/ and puts the programs into .venv/bin. Its build
-# requirements are in the lock, so no build isolation and nothing fetched that is not pinned.
-define install_editable
-	echo "setup: leafbox itself, compiling the data plane"
-	$(PIP) --no-deps --no-build-isolation --editable .
-	touch $(VENV)/extension.stamp
-endef
-
 # The box must never compile a package: all of them come as wheels.
-$(VENV)/runtime.stamp: requirements/runtime.lock $(VENV)/project.toml
+$(VENV)/runtime.stamp: requirements/runtime.lock | $(PYTHON_IN_VENV)
 	@echo "setup: packages of $<"
 	$(PIP) --require-hashes --only-binary :all: --requirement $<
-	$(install_editable)
 	touch $@
 
 # nkeys is published as source only; the runtime lock, installed first, brings the setuptools that builds it.
-$(VENV)/development.stamp: requirements/development.lock requirements/runtime.lock $(VENV)/project.toml
+$(VENV)/development.stamp: requirements/development.lock requirements/runtime.lock | $(PYTHON_IN_VENV)
 	@echo "setup: packages of $<"
 	$(PIP) --require-hashes --only-binary :all: --requirement requirements/runtime.lock
 	$(PIP) --require-hashes --only-binary :all: --no-binary nkeys --no-build-isolation --requirement $<
-	$(install_editable)
 	touch $(VENV)/runtime.stamp $@
+
+# The part of pyproject.toml an installation depends on; the file changes only when that part does, so that a new
+# extension module or another ruff rule does not install everything again.
+$(VENV)/project.toml: pyproject.toml | $(PYTHON_IN_VENV)
+	@sed '/^\[dependency-groups\]/,$$d' $< >$@.new
+	if cmp --silent $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+# The editable install puts the programs into .venv/bin and compiles the whole extension into appliance/. Its build
+# requirements are in the lock, so no build isolation and nothing fetched that is not pinned.
+$(VENV)/installed.stamp: $(VENV)/project.toml | $(VENV)/runtime.stamp
+	@echo "setup: leafbox itself, compiling the data plane (a minute or two)"
+	$(PIP) --no-deps --no-build-isolation --editable .
+	touch $(VENV)/extension.stamp $@
 
 # cythonize follows cimports by itself: a changed .pxd compiles again what uses it and nothing else. Building "into"
 # appliance/ rather than --inplace lets setuptools see which .so is newer than its source. Other compiler flags do not
 # count as a change: `make clean` first.
-$(VENV)/extension.stamp: $(DATAPLANE_SOURCES) pyproject.toml | $(VENV)/runtime.stamp
+$(VENV)/extension.stamp: $(DATAPLANE_SOURCES) pyproject.toml | $(VENV)/installed.stamp
 	@echo "setup: compiling what changed of the data plane"
-	$(SETUPTOOLS) build_ext --build-lib appliance --parallel 2
+	$(SETUPTOOLS) build_ext --build-lib appliance
 	touch $@
 
 # Python files are copied beside the instrumented modules; stale ones go first.
@@ -166,7 +163,7 @@ build/asan.stamp: $(DATAPLANE_SOURCES) $(shell find appliance/leafbox -name '*.p
 	mkdir -p build/asan/lib
 	find build/asan/lib -name '*.py' -delete
 	export CFLAGS="-fsanitize=address -fno-omit-frame-pointer -g" LDFLAGS="-fsanitize=address"
-	$(SETUPTOOLS) build --build-base build/asan --build-lib build/asan/lib --parallel 2
+	$(SETUPTOOLS) build --build-base build/asan --build-lib build/asan/lib
 	touch $@
 
 # gcc instruments, but must not link its own sanitizer: the one that atheris brings is loaded first.
@@ -178,5 +175,5 @@ build/fuzz.stamp: $(DATAPLANE_SOURCES) $(shell find appliance/leafbox -name '*.p
 	gcc -O2 -fPIC -c tests/fuzz/coverage.c -o build/fuzz/coverage.o
 	export CC="gcc -fsanitize=address -fsanitize-coverage=trace-pc,trace-cmp -fno-omit-frame-pointer -g"
 	export LDSHARED="gcc -shared $(CURDIR)/build/fuzz/coverage.o"
-	$(SETUPTOOLS) build --build-base build/fuzz --build-lib build/fuzz/lib --parallel 2
+	$(SETUPTOOLS) build --build-base build/fuzz --build-lib build/fuzz/lib
 	touch $@
