@@ -21,7 +21,7 @@ ARGS ?=
 
 ##@ First
 .PHONY: run test
-run: $(VENV)/runtime.stamp $(VENV)/installed.stamp $(VENV)/extension.stamp ## Prepare, then run the appliance (Ctrl-C stops it)
+run: $(VENV)/runtime.stamp $(VENV)/bin/leafbox $(VENV)/extension.stamp ## Prepare, then run the appliance (Ctrl-C stops it)
 	exec $(VENV)/bin/leafbox run $(ARGS)
 
 test: setup ## Prepare, then run every test and write the capability table
@@ -32,7 +32,7 @@ test: setup ## Prepare, then run every test and write the capability table
 
 ##@ While working
 .PHONY: setup build quick check style types architecture format
-setup: $(VENV)/development.stamp $(VENV)/installed.stamp $(VENV)/extension.stamp ## Everything for development: packages, tools, extension
+setup: $(VENV)/development.stamp $(VENV)/bin/leafbox $(VENV)/extension.stamp ## Everything for development: packages, tools, extension
 
 build: setup ## Compile what changed of the data plane
 
@@ -139,12 +139,13 @@ $(VENV)/development.stamp: requirements/development.lock requirements/runtime.lo
 # The part of pyproject.toml an installation depends on; the file changes only when that part does, so that a new
 # extension module or another ruff rule does not install everything again.
 $(VENV)/project.toml: pyproject.toml | $(PYTHON_IN_VENV)
-	@sed '/^\[dependency-groups\]/,$$d' $< >$@.new
-	if cmp --silent $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	@project() { sed '/^\[dependency-groups\]/,$$d' "$$1"; }
+	project $< >$@.new
+	if project $@ 2>/dev/null | cmp --silent - $@.new; then rm $@.new; else mv $@.new $@; fi
 
 # The editable install puts the programs into .venv/bin and compiles the whole extension into appliance/. Its build
 # requirements are in the lock, so no build isolation and nothing fetched that is not pinned.
-$(VENV)/installed.stamp: $(VENV)/project.toml | $(VENV)/runtime.stamp
+$(VENV)/bin/leafbox: $(VENV)/project.toml | $(VENV)/runtime.stamp
 	@echo "setup: leafbox itself, compiling the data plane (a minute or two)"
 	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $(VENV)/extension.stamp $@
@@ -152,7 +153,7 @@ $(VENV)/installed.stamp: $(VENV)/project.toml | $(VENV)/runtime.stamp
 # cythonize follows cimports by itself: a changed .pxd compiles again what uses it and nothing else. Building "into"
 # appliance/ rather than --inplace lets setuptools see which .so is newer than its source. Other compiler flags do not
 # count as a change: `make clean` first.
-$(VENV)/extension.stamp: $(DATAPLANE_SOURCES) pyproject.toml | $(VENV)/installed.stamp
+$(VENV)/extension.stamp: $(DATAPLANE_SOURCES) pyproject.toml | $(VENV)/bin/leafbox
 	@echo "setup: compiling what changed of the data plane"
 	$(SETUPTOOLS) build_ext --build-lib appliance
 	touch $@
