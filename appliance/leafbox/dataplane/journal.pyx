@@ -667,6 +667,8 @@ cdef class Journal:
         pthread_mutex_lock(&self.making)
         error = self.create_segment_alone()
         pthread_mutex_unlock(&self.making)
+        # Between two timed probes a fast writer could use up the reserve.
+        self.probe_space()
         return error
 
     cdef int create_segment_alone(self) noexcept nogil:
@@ -800,6 +802,10 @@ cdef class Journal:
         return error == 0
 
     # -------------------------------------------------------------------------------------------------- slow paths
+
+    def probe(self) -> None:
+        """Look at the free space now (something else, a checkpoint, has used some); any thread."""
+        self.probe_space()
 
     def wait_durable(self, uint64_t lsn, double timeout_s=30.0) -> bool:
         """Block (without the GIL) until `lsn` is synced; False at the timeout or when the log failed or closed."""

@@ -246,4 +246,5 @@ class Checkpointer:
             job.error = f"{type(error).__name__}: {error}"
             return
         self._journal.release(job.lsn)
+        self._journal.probe()
         self._journal.prepare_spare()
