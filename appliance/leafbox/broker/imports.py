@@ -87,9 +87,8 @@ class ResponseMap:
         if pending is None or pending.deadline < time.monotonic():
             self._pending.pop(subject, None)
             return False
-        is_last = pending.kind is ServiceResponseType.SINGLETON or (
-            pending.kind is ServiceResponseType.CHUNKED and not payload
-        )
+        # An empty message ends a streamed answer like a chunked one (seen with nats-server 2.15.1).
+        is_last = pending.kind is ServiceResponseType.SINGLETON or not (payload or header)
         if is_last:
             del self._pending[subject]
         return pending.account.publish(pending.reply, payload, reply, header, origin) > 0
@@ -168,9 +167,10 @@ class ServiceImportLink:
         self._responses = responses
         self._export = export
         self._is_shared = options.is_shared
-        local = (options.to or options.subject).encode()
-        self._to_remote = import_transform(local, options.subject.encode())
-        self._subscription = Subscription(importer, CallbackReceiver(self._forward), local)
+        remote = options.subject.encode()
+        # `to` may reorder: for `*.ask.*` the requests of `to: "$2.$1.asked"` are told apart by turning it round.
+        self._to_remote = import_transform(remote, (options.to or options.subject).encode()).reverse()
+        self._subscription = Subscription(importer, CallbackReceiver(self._forward), self._to_remote.source)
         importer.add(self._subscription)
 
     def _forward(self, subject: bytes, reply: bytes, header: bytes, payload: bytes, origin: Receiver | None) -> bool:

@@ -25,6 +25,7 @@ from leafbox.dataplane.subjects import is_valid_subject
 from leafbox.monitoring.wire_format import time_text
 from leafbox.protocol.client_info import Connect, decode_connect
 from leafbox.protocol.errors import ProtocolViolation
+from leafbox.protocol.jetstream.go_time import go_quote
 from leafbox.security.authentication import ConnectionFacts, Credentials, Decision, Identity, Refusal
 from leafbox.security.tls_accept import TlsFacts
 
@@ -48,8 +49,12 @@ def error_line(text: str) -> bytes:
 
 def quoted(subject: bytes) -> str:
     """A subject in double quotes as Go's %q prints it."""
-    text = subject.decode("utf-8", "replace")
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    # A byte that is no UTF-8 arrives as a lone surrogate and is printed as the byte it was.
+    shown = [
+        f"\\x{ord(character) - 0xDC00:02x}" if "\udc80" <= character <= "\udcff" else go_quote(character)[1:-1]
+        for character in subject.decode("utf-8", "surrogateescape")
+    ]
+    return f'"{"".join(shown)}"'
 
 
 class ClientConnection(NatsConnection):
@@ -300,7 +305,9 @@ class ClientConnection(NatsConnection):
         }
         if self.context.authenticator.demands_login(self.context.rules):
             changes["auth_required"] = True
-        self.send_info(**changes)
+        if self.connect is not None and self.connect.protocol == 1:
+            # Without the nonce: it was for the login, which is over.
+            self.send(self.context.info(self.cid, self.ip, "", **changes).line())
 
     def send_info(self, **changes: object) -> None:
         """Push INFO to a client that understands it later in the connection (protocol 1)."""

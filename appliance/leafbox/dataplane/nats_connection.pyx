@@ -420,6 +420,9 @@ cdef class NatsConnection(Connection):
         cdef list left
         if length >= 5 and subject[0] == c'_' and memcmp(subject, b"_GR_.", 5) == 0:
             return False
+        if (length >= 5 and subject[0] == c'$' and memcmp(subject, b"$NRG.", 5) == 0
+                and not getattr(self.account, "is_system", False)):
+            return False
         if self.permissions is None or not self.permissions.restricts_publish:
             return True
         if self.permissions.may_publish(subject, length):

@@ -72,7 +72,10 @@ class Connect(msgspec.Struct, kw_only=True):
 def decode_connect(data: bytes) -> Connect:
     """Decode CONNECT's JSON; `ProtocolViolation` without a text (close silently) when it is not usable."""
     try:
-        values: Any = msgspec.json.decode(data)
+        # Go replaces what is no UTF-8 and takes `null` for an object without keys.
+        values: Any = msgspec.json.decode(data.decode("utf-8", "replace"))
+        if values is None:
+            return Connect()
         if not isinstance(values, dict):
             raise ProtocolViolation("")
         # Go matches keys in any case; so do clients that were only ever tried against it.

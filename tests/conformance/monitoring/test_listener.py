@@ -39,7 +39,9 @@ def test_https_uses_the_client_certificate_and_asks_for_none(
 
 @pytest.mark.capability("MO05", "C22")
 def test_a_lame_duck_is_not_healthy(start_server: StartServer, server_kind: ServerKind) -> None:
-    server = start_server(server_kind, config='http: "127.0.0.1:-1"\nlame_duck_duration: "30s"\nlame_duck_grace_period: "1s"\n')
+    server = start_server(
+        server_kind, config='http: "127.0.0.1:-1"\nlame_duck_duration: "30s"\nlame_duck_grace_period: "1s"\n'
+    )
     url = f"http://127.0.0.1:{server.port('monitor')}/healthz"
 
     async def body() -> None:
