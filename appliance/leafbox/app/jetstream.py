@@ -12,10 +12,13 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import msgspec
+
 from leafbox.app.configuration.options import Options
 from leafbox.broker.account import Account
 from leafbox.broker.broker import Broker
 from leafbox.broker.config import GLOBAL_ACCOUNT, AccountJetStreamLimits
+from leafbox.broker.request_info import RequestInfo
 from leafbox.dataplane.stream_store import StreamStore
 from leafbox.jetstream.ports import ValueKind
 from leafbox.jetstream.service import JetStream
@@ -157,8 +160,11 @@ def describe_client(origin: object) -> JsonObject | None:
     describe = getattr(origin, "request_info", None)
     if describe is None:
         return None
-    described = describe()
-    return described if isinstance(described, dict) else None
+    info: RequestInfo = describe()
+    account = getattr(origin, "account", None)
+    info.acc = account.name if isinstance(account, Account) else ""
+    described: JsonObject = msgspec.to_builtins(info)
+    return described
 
 
 def _memory_share() -> int:

@@ -221,7 +221,7 @@ cdef class ConsumerDelivery(ConsumerProgress):
 
     def forget_pending(self, uint64_t stream_seq, uint64_t count) -> None:
         """Max deliveries were reached: not pending any more, still remembered."""
-        self.forget(stream_seq)
+        self.drop_given_up(stream_seq)
         self.redelivered[stream_seq] = count
         self.record(6, <unsigned int>count, stream_seq, 0, 0)
 

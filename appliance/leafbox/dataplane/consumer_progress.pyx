@@ -369,10 +369,18 @@ cdef class ConsumerProgress(StreamReader):
             return False
         if count == self.max_deliver:
             self.on_max_deliveries(stream_seq, count)
-        self.forget(stream_seq)
+        self.drop_given_up(stream_seq)
         self.redelivered[stream_seq] = count
         self.record(GIVEN_UP, <uint32_t>count, stream_seq, 0, 0)
         return True
+
+    def drop_given_up(self, uint64_t stream_seq) -> None:
+        """Not pending any more; the floor stays where it is, as in nats-server, until something is acknowledged."""
+        cdef Pending *entry = self.pending.find(stream_seq)
+        if entry != NULL:
+            self.pending.remove(entry)
+            if self.pending.count == 0:
+                self.expiry_ns = 0
 
     def expire_all(self) -> None:
         """Redeliver everything pending (a push consumer moved to another subject)."""
@@ -463,7 +471,7 @@ cdef class ConsumerProgress(StreamReader):
     def purged_to(self, uint64_t first_seq, uint64_t last_seq, bint everything) -> None:
         """The stream's first message is now `first_seq`: positions and floors do not stay behind it."""
         cdef Pending *entry
-        cdef uint64_t seq = first_seq
+        cdef uint64_t seq = first_seq, highest = 0
         if seq == 0 and everything:
             seq = last_seq + 1
         if self.next_stream_seq < seq:
@@ -474,9 +482,14 @@ cdef class ConsumerProgress(StreamReader):
         for gone in self.gone:
             entry = self.pending.find(gone)
             if entry != NULL:
+                highest = max(highest, entry.consumer_seq)
                 self.forget(gone)
                 self.record(ACKNOWLEDGED, 1, gone, 0, 0)
         self.gone = []
+        if highest > self.floor_consumer_seq and self.pending.count:
+            # nats-server moves only the consumer's side of the floor over what a purge took out of the middle.
+            self.floor_consumer_seq = highest
+            self.record(FLOORED, 1, self.floor_stream_seq, self.floor_consumer_seq, 0)
         if self.pending.count == 0:
             self.redelivered.clear()
             self.redelivery_queue.clear()
@@ -617,7 +630,7 @@ cdef class ConsumerProgress(StreamReader):
             if entry != NULL:
                 entry.ts_ns = step.ts_ns
         elif step.kind == GIVEN_UP:
-            self.forget(step.stream_seq)
+            self.drop_given_up(step.stream_seq)
             self.redelivered[step.stream_seq] = step.count
         elif step.kind == MOVED:
             self.pending.clear()

@@ -88,3 +88,4 @@ cdef class StreamIngest(Task):
     cdef int acknowledge(self, const char *reply, Py_ssize_t reply_len, uint64_t seq) except -1
     cdef int settle(self, uint64_t durable_lsn) except -1
     cdef int squeeze(self) except -1
+    cdef int wake_readers(self) except -1

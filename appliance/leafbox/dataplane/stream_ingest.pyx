@@ -399,8 +399,7 @@ cdef class StreamIngest(Task):
                 self.visible_seq = seq
             if reply_len:
                 self.acknowledge(reply, reply_len, seq)
-            self.gate.wake(self)
-            return 0
+            return self.wake_readers()
         if self.arrival_end == self.arrival_capacity:
             self.arrival_capacity = max(self.arrival_capacity * 2, 256)
             grown = <Arrival *>realloc(self.arrivals, self.arrival_capacity * sizeof(Arrival))
@@ -463,7 +462,7 @@ cdef class StreamIngest(Task):
         else:
             self.squeeze()
             self.gate.wait(self)
-        return self.gate.wake(self)
+        return self.wake_readers()
 
     cdef int squeeze(self) except -1:
         """Move what still waits to the front, once half of the ring is behind us."""
@@ -483,10 +482,11 @@ cdef class StreamIngest(Task):
 
     # -- consumers ----------------------------------------------------------------------------------------------------
 
-    cdef int run(self) except -1:
+    cdef int wake_readers(self) except -1:
+        cdef list readers = self.readers
         cdef Py_ssize_t i
-        for i in range(len(self.readers)):
-            self.gate.wake(<Task>self.readers[i])
+        for i in range(len(readers)):
+            self.gate.wake(<Task>readers[i])
         return 0
 
     def add_reader(self, StreamReader reader not None) -> None:
@@ -500,4 +500,4 @@ cdef class StreamIngest(Task):
     def show_all(self) -> None:
         """Make everything stored visible (after recovery, or when nothing waits for a commit any more)."""
         self.visible_seq = self.store.last_seq
-        self.gate.wake(self)
+        self.wake_readers()

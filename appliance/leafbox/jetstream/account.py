@@ -221,6 +221,42 @@ class JetStreamAccount:
         self.advisories.stream_action(config.name, "create")
         return stream, lsn
 
+    # -- restores -----------------------------------------------------------------------------------------------------
+
+    def checked_restore(self, config: StreamConfig) -> StreamConfig:
+        """The configuration of a stream to be restored, or `RequestRejected`."""
+        config = self.with_static_metadata(config)
+        config = stream_rules.validate_stream_config(config, self._stream_limits(config), False, self.configs())
+        if config.name in self.streams:
+            raise errors.STREAM_NAME_EXIST_RESTORE_FAILED.rejected()
+        self._check_totals(config, 0)
+        if stream_rules.subjects_overlap(config.subjects, self.configs(), config.name):
+            raise errors.STREAM_SUBJECT_OVERLAP.rejected()
+        return config
+
+    def begin_restore(self, config: StreamConfig) -> Stream:
+        """An empty stream that is not in service yet."""
+        key = f"{self.account.name}/{config.name}".encode()
+        store = self.context.storage.create_stream(key, config.storage is StorageType.MEMORY, True)
+        stream = Stream(self, config, now_ns(), store)
+        self.streams[config.name] = stream
+        self._reserve(config, 1)
+        return stream
+
+    def finish_restore(self, stream: Stream) -> int:
+        """Put a restored stream into service; returns the log sequence number of its definition."""
+        lsn = stream.save()
+        stream.start(is_recovery=True)
+        self.advisories.stream_action(stream.name, "create")
+        return lsn
+
+    def abandon_restore(self, stream: Stream) -> None:
+        """Remove what an unfinished restore left."""
+        del self.streams[stream.name]
+        self._reserve(stream.config, -1)
+        stream.close()
+        self.context.storage.delete_stream(stream.store)
+
     def count_recovered(self, config: StreamConfig) -> None:
         """A recovered stream keeps its reservation."""
         self._reserve(config, 1)

@@ -15,7 +15,7 @@ from leafbox.jetstream.context import API_LEVEL
 from leafbox.protocol.errors import RequestRejected
 from leafbox.protocol.jetstream import error_catalog as errors
 from leafbox.protocol.jetstream import headers
-from leafbox.protocol.jetstream.go_json import GoStruct, InvalidJson, JsonObject, decode, encode, to_object
+from leafbox.protocol.jetstream.go_json import GoStruct, InvalidJson, JsonObject, decode, encode, to_object, unmarshal
 
 if TYPE_CHECKING:
     from leafbox.jetstream.account import JetStreamAccount
@@ -46,6 +46,13 @@ class ApiCall:
         """The body as `kind`; `RequestRejected` (10025) if it is not."""
         try:
             return decode(kind, self.body, strict=self.owner.context.options.is_strict)
+        except InvalidJson as error:
+            raise errors.INVALID_JSON.rejected(err=error) from None
+
+    def unmarshalled(self, kind: type[T]) -> T:
+        """The body as `kind`, unknown fields allowed; `RequestRejected` (10025) if it is not."""
+        try:
+            return unmarshal(kind, self.body)
         except InvalidJson as error:
             raise errors.INVALID_JSON.rejected(err=error) from None
 

@@ -122,9 +122,7 @@ def pause(call: ApiCall) -> JsonObject:
 
 def unpin(call: ApiCall) -> JsonObject:
     """`CONSUMER.UNPIN.<stream>.<consumer>`."""
-    if not call.body.strip():
-        raise errors.INVALID_JSON.rejected(err="unexpected end of JSON input")
-    request = call.decoded(ConsumerUnpinRequest)
+    request = call.unmarshalled(ConsumerUnpinRequest)
     if not request.group:
         raise errors.INVALID_JSON.rejected(err="consumer group not specified")
     if not _GROUP_NAME.fullmatch(request.group):
@@ -142,7 +140,7 @@ def reset(call: ApiCall) -> JsonObject | None:
     consumer = stream.consumers.get(call.tokens[3]) if stream is not None else None
     if consumer is None or not call.reply:
         return None
-    request = call.decoded(ConsumerResetRequest)
+    request = call.unmarshalled(ConsumerResetRequest) if call.body else ConsumerResetRequest()
     seq = consumer.reset(request.seq)
     return {**embedded(consumer.info()), "reset_seq": seq}
 

@@ -125,7 +125,11 @@ def _check_expectations(config: StreamConfig, state: PublishState, message: Chec
     wanted = headers.get_expected(block, headers.EXPECTED_LAST_SUBJECT_SEQUENCE)
     other = headers.get_text(block, headers.EXPECTED_LAST_SUBJECT_SEQUENCE_SUBJECT)
     if wanted is not None:
-        last = state.last_seq_of(other or message.subject)
+        subject = other or message.subject
+        if state.staged_on(subject.encode()):
+            # Within a batch the sequence is not known yet.
+            raise errors.STREAM_WRONG_LAST_SEQUENCE_CONSTANT.rejected()
+        last = state.last_seq_of(subject)
         if last != wanted:
             raise errors.STREAM_WRONG_LAST_SEQUENCE.rejected(seq=last)
     elif other:
@@ -133,6 +137,8 @@ def _check_expectations(config: StreamConfig, state: PublishState, message: Chec
     wanted = headers.get_expected(block, headers.EXPECTED_LAST_SEQUENCE)
     if wanted is not None and wanted != state.last_seq:
         raise errors.STREAM_WRONG_LAST_SEQUENCE.rejected(seq=state.last_seq)
+    if wanted is not None and state.staged_count:
+        raise errors.STREAM_WRONG_LAST_SEQUENCE_CONSTANT.rejected()
 
 
 def _ttl_or_none(block: bytes) -> int | None:

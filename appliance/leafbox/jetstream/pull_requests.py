@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from leafbox.dataplane.consumer_requests import PullRequest
-from leafbox.protocol.jetstream.go_json import InvalidJson, decode
+from leafbox.protocol.jetstream.go_json import InvalidJson, unmarshal
 from leafbox.protocol.jetstream.requests import NextRequest
 
 NO_GROUP_PRIORITY = (1 << 31) - 1
@@ -22,7 +22,7 @@ def parse_pull_request(reply: bytes, body: bytes, now_ns: int) -> PullRequest:
         batch = int(body) if digits.isdigit() else 1
         return PullRequest(reply, batch, received_ns=now_ns, priority=NO_GROUP_PRIORITY)
     try:
-        request = decode(NextRequest, body, strict=False)
+        request = unmarshal(NextRequest, body)
     except InvalidJson as error:
         raise BadPullRequest(str(error)) from None
     if request.idle_heartbeat > 0 and request.idle_heartbeat * 2 > request.expires:

@@ -35,6 +35,8 @@ class Origin:
         self.last_seq = 0
         self.last_heard_ns = 0
         self.consumer: Consumer | None = None
+        self.identity = ""
+        """Hash of the origin's creation time (2.15): tells a recreated origin from the old one."""
         self.transforms = [
             (item.src or ">", SubjectTransform(item.src, item.dest) if item.dest else None)
             for item in source.subject_transforms
@@ -87,7 +89,8 @@ class Origin:
         name = f"{self.source.name}{external}"
         patterns = ",".join(pattern for pattern, _ in self.transforms) or self.source.filter_subject or ">"
         targets = ",".join(item.dest for item in self.source.subject_transforms) or ">"
-        note = f"{name} {seq} {patterns} {targets} {subject}".encode()
+        identity = f" {self.identity}" if self.identity else ""
+        note = f"{name} {seq} {patterns} {targets} {subject}{identity}".encode()
         block = headers.remove(header, headers.STREAM_SOURCE)
         for unwanted in (b"Nats-Expected-", b"Nats-Batch-"):
             block = headers.remove_prefix(block, unwanted)
@@ -212,6 +215,7 @@ class Sourcing:
         upstream = self._stream.owner.streams.get(origin.source.name)
         if upstream is None:
             return
+        origin.identity = upstream.identity
         origin.consumer = self._stream.owner.follow(upstream, self._consumer_config(origin), partial(_hand_in, origin))
 
     def _consumer_config(self, origin: Origin) -> ConsumerConfig:

@@ -22,6 +22,7 @@ from leafbox.jetstream.definitions import StoredStream, value_key
 from leafbox.jetstream.direct_get import DirectGet
 from leafbox.jetstream.expiry import Expiry
 from leafbox.jetstream.fast_batches import FastBatches
+from leafbox.jetstream.names import short_hash
 from leafbox.jetstream.ports import ValueKind
 from leafbox.jetstream.publish_rules import DuplicateMessage
 from leafbox.jetstream.publisher import Publisher
@@ -30,7 +31,7 @@ from leafbox.jetstream.sourcing import Sourcing
 from leafbox.protocol.jetstream import error_catalog as errors
 from leafbox.protocol.jetstream import headers, subjects
 from leafbox.protocol.jetstream.go_json import encode
-from leafbox.protocol.jetstream.go_time import ZERO_TIME
+from leafbox.protocol.jetstream.go_time import ZERO_TIME, format_time
 from leafbox.protocol.jetstream.info import StreamInfo, StreamState
 from leafbox.protocol.jetstream.stream_config import (
     DiscardPolicy,
@@ -89,6 +90,11 @@ class Stream:
     def key(self) -> bytes:
         """Key of the stream's durable values: unique over all accounts."""
         return value_key(self.account.name, self.config.name)
+
+    @property
+    def identity(self) -> str:
+        """Changes when the stream is deleted and made again (2.15)."""
+        return short_hash(format_time(self.created_ns))
 
     @property
     def is_memory(self) -> bool:

@@ -8,9 +8,13 @@ from pathlib import Path
 import nats
 import pytest
 
+from tests.conformance.jetstream import consumer_scenarios, stream_scenarios
 from tests.conformance.jetstream.scenarios import SCENARIOS, Observations
 from tests.conformance.jetstream.test_api_differential import CONFIG
 from tests.support.servers import ServerKind, ServerProcess
+
+# Importing them registers their scenarios.
+assert consumer_scenarios, stream_scenarios
 
 
 async def observe(port: int, name: str) -> Observations:

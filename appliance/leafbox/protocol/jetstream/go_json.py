@@ -151,6 +151,17 @@ def decode(cls: type[T], data: bytes, *, strict: bool = True) -> T:
         result, index = from_value(cls, value, strict=strict, base=result), end
 
 
+def unmarshal(cls: type[T], data: bytes) -> T:
+    """The object in `data` as `json.Unmarshal` sees it: unknown fields pass, and there must be a value."""
+    try:
+        if not data.strip():
+            raise InvalidJson("unexpected EOF")
+        return decode(cls, data, strict=False)
+    except InvalidJson as error:
+        text = str(error).partition(" at offset ")[0]
+        raise InvalidJson("unexpected end of JSON input" if text == "unexpected EOF" else text) from None
+
+
 def from_value(cls: type[T], value: Json, *, strict: bool = False, base: T | None = None) -> T:
     """The object for an already parsed value; `base` supplies what the value does not set."""
     start = cls() if base is None else base

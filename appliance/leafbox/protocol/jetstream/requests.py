@@ -121,7 +121,8 @@ class ConsumerResetRequest(GoStruct, frozen=True, kw_only=True):
 class NextRequest(GoStruct, frozen=True, kw_only=True):
     """A pull request's JSON body (ADR-13, ADR-37, ADR-42); durations in nanoseconds."""
 
-    GO_NAME: ClassVar[str] = "JSApiConsumerGetNextRequest"
+    # nats-server decodes it through a pooled pointer, so Go's texts have no type name.
+    GO_NAME: ClassVar[str] = ""
     expires: Int = 0
     batch: Int = 0
     max_bytes: Int = 0
