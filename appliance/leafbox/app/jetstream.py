@@ -22,6 +22,7 @@ from leafbox.broker.request_info import RequestInfo
 from leafbox.dataplane.stream_store import StreamStore
 from leafbox.jetstream.ports import ValueKind
 from leafbox.jetstream.service import JetStream
+from leafbox.protocol.errors import StoreError
 from leafbox.protocol.jetstream.go_json import JsonObject
 from leafbox.protocol.jetstream.info import AccountLimits
 from leafbox.storage.config import StorageOptions
@@ -38,7 +39,11 @@ class StoreAdapter:
         self._store = store
 
     def create_stream(self, name: bytes, is_memory: bool, is_urgent: bool) -> StreamStore:
-        """A new, empty stream."""
+        """A new, empty stream; replaces what an unfinished creation or restore left before a crash."""
+        if self._store.stream(name) is not None:
+            if self._store.get_blob(ValueKind.STREAM, name) is not None:
+                raise StoreError(f"stream {name.decode()} is on flash, but was not recovered")
+            self._store.delete_stream(name)
         stream = self._store.create_stream(name, is_memory=is_memory)
         stream.is_urgent = is_urgent
         return stream

@@ -250,8 +250,20 @@ class JetStreamAccount:
         self.advisories.stream_action(stream.name, "create")
         return lsn
 
+    def checked_consumer(self, stream: Stream, config: ConsumerConfig) -> ConsumerConfig:
+        """The configuration of a consumer to be restored, or `RequestRejected`."""
+        if not subjects.is_asset_name(config.durable_name or config.name):
+            raise errors.CONSUMER_BAD_DURABLE_NAME.rejected()
+        limits = self._consumer_limits(stream)
+        config = consumer_rules.with_defaults(config, stream.config, limits, False)
+        consumer_rules.check_consumer_config(config, stream.config, limits)
+        consumer_rules.check_name_length(config)
+        return config
+
     def abandon_restore(self, stream: Stream) -> None:
-        """Remove what an unfinished restore left."""
+        """Remove what an unfinished restore left, unless somebody deleted the stream meanwhile."""
+        if self.streams.get(stream.name) is not stream:
+            return
         del self.streams[stream.name]
         self._reserve(stream.config, -1)
         stream.close()

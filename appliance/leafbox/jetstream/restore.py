@@ -16,11 +16,12 @@ from leafbox.jetstream.alarm import Alarm
 from leafbox.jetstream.api import embedded
 from leafbox.jetstream.consumer import Consumer
 from leafbox.jetstream.names import nuid
-from leafbox.jetstream.s2_stream import CorruptS2, S2Reader
+from leafbox.jetstream.s2_stream import S2Reader
 from leafbox.protocol.errors import RequestRejected, StoreError
 from leafbox.protocol.jetstream import error_catalog as errors
+from leafbox.protocol.jetstream import subjects
 from leafbox.protocol.jetstream.consumer_config import ConsumerConfig
-from leafbox.protocol.jetstream.go_json import InvalidJson, JsonObject, decode, encode
+from leafbox.protocol.jetstream.go_json import JsonObject, decode, encode
 from leafbox.protocol.jetstream.go_time import SECOND, format_time
 from leafbox.protocol.jetstream.info import StreamState
 from leafbox.protocol.jetstream.progress_codec import ConsumerProgressState, encode_progress
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
 _STALL_NS = 5 * SECOND
 
 
+class _ConsumerDocument(msgspec.Struct, frozen=True):
+    config: msgspec.Raw
+    state: msgspec.Raw
+
+
 class Restore:
     """One restore under way; ends by itself when the sender is done, wrong or silent."""
 
@@ -47,7 +53,7 @@ class Restore:
         self._alarm = Alarm(owner.context.loop, self._stalled)
         self._reader, self._archive = S2Reader(), ArchiveReader()
         self._stream: Stream | None = None
-        self._consumers: list[tuple[ConsumerConfig, ConsumerProgressState]] = []
+        self._consumers: list[tuple[ConsumerConfig, bytes]] = []
         self._state = StreamState()
         self._is_complete = False
         self._received_bytes = 0
@@ -72,7 +78,7 @@ class Restore:
             self._received_bytes += len(payload)
             for entry in self._archive.feed(self._reader.feed(payload)):
                 self._take(entry)
-        except (CorruptS2, CorruptArchive, InvalidJson, StoreError, msgspec.ValidationError) as error:
+        except (ValueError, StoreError, msgspec.DecodeError) as error:
             self._fail(reply, errors.STREAM_RESTORE.rejected(err=error))
             return
         except RequestRejected as rejected:
@@ -84,6 +90,8 @@ class Restore:
     def _take(self, entry: Entry) -> None:
         if self._is_complete:
             raise CorruptArchive("entries after the end")
+        if self._stream is not None and self._owner.streams.get(self._config.name) is not self._stream:
+            raise CorruptArchive("the stream was deleted")
         if self._stream is None:
             if entry.name != b"state.json":
                 raise CorruptArchive("expected state.json first")
@@ -92,14 +100,17 @@ class Restore:
         elif not entry.name and not entry.seq:
             self._is_complete = True
         elif entry.seq == 0 and entry.name.startswith(b"consumers/"):
-            document = msgspec.json.decode(entry.payload, type=dict[str, msgspec.Raw])
-            config = decode(ConsumerConfig, bytes(document["config"]), strict=False)
-            state = decode(ConsumerProgressState, bytes(document["state"]), strict=False)
-            self._consumers.append((config, state))
+            document = msgspec.json.decode(entry.payload, type=_ConsumerDocument)
+            config = decode(ConsumerConfig, bytes(document.config), strict=False)
+            state = decode(ConsumerProgressState, bytes(document.state), strict=False)
+            self._consumers.append((self._owner.checked_consumer(self._stream, config), encode_progress(state)))
         else:
             store = self._stream.store
             if entry.seq <= store.last_seq:
                 raise CorruptArchive("messages out of order")
+            # What is stored here goes out to subscribers as it is.
+            if not subjects.is_publishable(entry.name.decode()):
+                raise CorruptArchive("message with an invalid subject")
             store.append_message(entry.name, entry.payload, entry.header, entry.time_ns, 0, entry.seq)
 
     def _finish(self, reply: bytes) -> None:
@@ -110,8 +121,8 @@ class Restore:
             stream.store.skip_to(self._state.last_seq)
         self._close()
         lsn = self._owner.finish_restore(stream)
-        for config, state in self._consumers:
-            self._add_consumer(stream, config, state)
+        for config, progress in self._consumers:
+            self._add_consumer(stream, config, progress)
         response: JsonObject = {
             "type": "io.nats.jetstream.api.v1.stream_create_response",
             **embedded(stream.info(with_domain=False)),
@@ -121,10 +132,10 @@ class Restore:
         )
         self._complete_advisory()
 
-    def _add_consumer(self, stream: Stream, config: ConsumerConfig, state: ConsumerProgressState) -> None:
+    def _add_consumer(self, stream: Stream, config: ConsumerConfig, progress: bytes) -> None:
         name = config.durable_name or config.name
         consumer = Consumer(stream, config, name, now_ns())
-        consumer.restore(encode_progress(state), [])
+        consumer.restore(progress, [])
         stream.adopt(consumer)
         consumer.save()
         consumer.start()

@@ -12,6 +12,7 @@ _HEAD = struct.Struct("<BQQQQQII")
 _PENDING = struct.Struct("<QQq")
 _REDELIVERED = struct.Struct("<QI")
 _VERSION = 1
+_SEQUENCE_MAX, _COUNT_MAX = (1 << 63) - 1, (1 << 32) - 1
 
 
 class PendingState(GoStruct, frozen=True, kw_only=True):
@@ -33,7 +34,16 @@ class ConsumerProgressState(GoStruct, frozen=True, kw_only=True):
 
 
 def encode_progress(state: ConsumerProgressState) -> bytes:
-    """The value that `ConsumerProgress.restore` takes."""
+    """The value that `ConsumerProgress.restore` takes; `ValueError` for a state that no consumer can be in."""
+    delivered, floor = state.delivered, state.ack_floor
+    if (
+        max(delivered.stream_seq, delivered.consumer_seq) >= _SEQUENCE_MAX
+        or floor.stream_seq > delivered.stream_seq
+        or floor.consumer_seq > delivered.consumer_seq
+        or any(not key.isdecimal() or int(key) > delivered.stream_seq for key in (*state.pending, *state.redelivered))
+        or any(count > _COUNT_MAX for count in state.redelivered.values())
+    ):
+        raise ValueError("impossible consumer state")
     pending = sorted((int(seq), item.sequence, item.ts) for seq, item in state.pending.items())
     redelivered = sorted((int(seq), count) for seq, count in state.redelivered.items())
     return b"".join(
