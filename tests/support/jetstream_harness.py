@@ -45,7 +45,8 @@ class VirtualLoop:
         self._soon: deque[Callable[[], object]] = deque()
         self._timers: list[tuple[int, int, VirtualHandle]] = []
         self._numbers = itertools.count()
-        freeze_clock(START_NS)
+        # A second loop, after a restart, goes on where the first one stood.
+        freeze_clock(max(START_NS, now_ns()))
 
     def call_soon(self, callback: Callable[..., object], *arguments: object) -> None:
         self._soon.append(lambda: callback(*arguments))

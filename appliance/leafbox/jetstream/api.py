@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from leafbox.jetstream.context import API_LEVEL
-from leafbox.protocol.errors import RequestRejected
+from leafbox.protocol.errors import RequestRejected, StoreError
 from leafbox.protocol.jetstream import error_catalog as errors
 from leafbox.protocol.jetstream import headers
 from leafbox.protocol.jetstream.go_json import GoStruct, InvalidJson, JsonObject, decode, encode, to_object, unmarshal
@@ -137,7 +137,7 @@ class ApiRouter:
         try:
             if headers.requires_higher_level(call.header, API_LEVEL):
                 raise errors.REQUIRED_API_LEVEL.rejected()
-            fields = endpoint.handler(call)
+            fields = _handled(endpoint, call)
             if fields is None:
                 return
             response.update(fields)
@@ -180,3 +180,11 @@ def paged(total: int, offset: int, limit: int) -> JsonObject:
 def embedded(value: GoStruct) -> JsonObject:
     """The fields of a value, to be merged into a response."""
     return to_object(value)
+
+
+def _handled(endpoint: Endpoint, call: ApiCall) -> JsonObject | None:
+    """The endpoint's response; a store that cannot take the change is a refusal (10023)."""
+    try:
+        return endpoint.handler(call)
+    except StoreError:
+        raise errors.INSUFFICIENT_RESOURCES.rejected() from None

@@ -47,7 +47,7 @@ async def api(client: Client, subject: str, body: object = None, **headers: str)
     """An API request; the parsed response."""
     payload = json.dumps(body).encode() if body is not None else b""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    reply = await client.request(f"$JS.API.{subject}", payload, timeout=2, headers=named or None)
+    reply = await client.request(f"$JS.API.{subject}", payload, timeout=15, headers=named or None)
     return json.loads(reply.data)
 
 
