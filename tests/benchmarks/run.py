@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -39,6 +41,8 @@ CEILINGS = {
 def main() -> int:
     """A benchmark that misses its aim is no failure; one that could not be measured is (exit code 1)."""
     options = _options()
+    # An interrupted run unmounts its file system and ends its servers.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if options.first:
         take_priority()
     scenarios = [
