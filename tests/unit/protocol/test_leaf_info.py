@@ -49,11 +49,8 @@ def test_connect_is_written_in_nats_servers_order() -> None:
 @pytest.mark.parametrize("text", [b"", b"[]", b"{", b'{"client_id":"x"}', b'{"name":1}', b"\xff"])
 def test_what_is_not_readable_is_a_violation(text: bytes) -> None:
     for decode in (decode_leaf_info, decode_leaf_connect):
-        if (
-            (text == b'{"name":1}'
-            and decode is decode_leaf_info)
-            or (text == b'{"client_id":"x"}'
-            and decode is decode_leaf_connect)
+        if (text == b'{"name":1}' and decode is decode_leaf_info) or (
+            text == b'{"client_id":"x"}' and decode is decode_leaf_connect
         ):
             continue
         with pytest.raises(ProtocolViolation):
