@@ -138,3 +138,4 @@ cdef class Replay(RecordVisitor):
     cdef readonly uint64_t message_count
     cdef readonly uint64_t orphan_count
     cdef readonly list sequence_gaps    # (stream number, first missing, last missing)
+    cdef readonly list problems         # (stream number, what could not be applied)

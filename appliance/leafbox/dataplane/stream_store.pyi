@@ -122,4 +122,5 @@ class Replay(RecordVisitor):
     message_count: int
     orphan_count: int
     sequence_gaps: list[tuple[int, int, int]]
+    problems: list[tuple[int, str]]
     def __init__(self, streams: dict[int, StreamStore], other: Callable[[int, int, int, bytes], None]) -> None: ...

@@ -50,6 +50,10 @@ cdef enum:
     FILE_OVERHEAD = 30
     FILE_HEADER_OVERHEAD = 4
     MEMORY_OVERHEAD = 16
+    # Records that could not be applied and are reported one by one.
+    PROBLEMS_KEPT = 64
+    # Jumps in a stream's numbers; most are the caller's own (mirrors), they matter only if the log has holes.
+    GAPS_KEPT = 1024
 
 cdef packed struct StateValue:
     uint64_t messages
@@ -1370,6 +1374,7 @@ cdef class Replay(RecordVisitor):
         self.streams = streams
         self.other = other
         self.sequence_gaps = []
+        self.problems = []
 
     cdef int visit(self, const RecordHeader* record, const char* body) except -1:
         cdef StreamStore store
@@ -1385,6 +1390,12 @@ cdef class Replay(RecordVisitor):
         if record.kind == MESSAGE_APPEND and record.lsn > store.applied_lsn and record.body_size >= 8:
             memcpy(&seq, body, 8)
             self.message_count += 1
-            if seq > store.last_seq + 1 and store.last_seq:
+            if seq > store.last_seq + 1 and store.last_seq and len(self.sequence_gaps) < GAPS_KEPT:
                 self.sequence_gaps.append((store.number, store.last_seq + 1, seq - 1))
-        return store.apply(record, body)
+        try:
+            store.apply(record, body)
+        except StoreCorrupt as error:
+            # Behind a hole a record may not fit what is left of its stream; the others go on.
+            if len(self.problems) < PROBLEMS_KEPT:
+                self.problems.append((store.number, str(error)))
+        return 0

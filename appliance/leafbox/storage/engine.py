@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 UNSAVED_FACTOR = 2
 """Messages in memory that no checkpoint has saved, in units of `checkpoint_bytes`, that make the store congested."""
+SEGMENTS_AT_START = 2
+"""Log segments in use after a start that are worth a checkpoint at once."""
 DAMAGES_KEPT = 256
 """Findings kept for health reports; each is also logged."""
 
@@ -81,7 +83,10 @@ class Store:
         """Report to `loop` from now on and make checkpoints when they are due."""
         self.journal.attach(loop)
         self._checkpointer.start(loop)
-        if self.report.replayed_bytes > self.options.checkpoint_bytes // 2 or self.report.damages:
+        status = self.journal.status()
+        is_long = self.report.replayed_bytes > self.options.checkpoint_bytes // 2
+        # Every start begins a segment: one that is killed again and again must not fill the flash with them.
+        if is_long or self.report.damages or status.segment_count - status.segments_free > SEGMENTS_AT_START:
             loop.call_soon(self.checkpoint)
 
     def close(self) -> None:

@@ -254,13 +254,12 @@ class Recovery:
         size = 0
         for segment in log.relevant:
             data = segment.path.read_bytes()
-            try:
-                records += replay(data, segment.runs, checkpoint_lsn, log.end_lsn, visitor)
-            except StoreCorrupt as error:
-                self.damages.append(Damage("log", f"{segment.path.name}: {error}"))
+            records += replay(data, segment.runs, checkpoint_lsn, log.end_lsn, visitor)
             size += sum(run.end - run.start for run in segment.runs)
+        names = {store.number: store.name for store in self.streams.values()}
+        for number, problem in visitor.problems:
+            self.damages.append(Damage("log", problem, names.get(number, b"")))
         if log.gaps:
-            names = {store.number: store.name for store in self.streams.values()}
             for number, first_seq, last_seq in visitor.sequence_gaps:
                 lost = last_seq - first_seq + 1
                 detail = "fell into a hole of the log (or were never used)"
