@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import Callable
 
 import uvloop
@@ -29,6 +30,7 @@ async def serve(
     async with asyncio.TaskGroup() as tasks:
         server = Server(options, tasks)
         loop.set_exception_handler(_log_exception)
+        sys.unraisablehook = _log_unraisable
 
         def run(action: Callable[[], object]) -> None:
             outcome = action()
@@ -58,6 +60,13 @@ def _log_exception(loop: asyncio.AbstractEventLoop, context: dict[str, object]) 
     error = context.get("exception")
     logging.getLogger("leafbox.server").error(
         "%s", context.get("message"), exc_info=error if isinstance(error, BaseException) else None
+    )
+
+
+def _log_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """An exception that a compiled receiver could not raise into the sender's turn: say so; the loop goes on."""
+    logging.getLogger("leafbox.server").error(
+        "%s", unraisable.err_msg or "error ignored", exc_info=unraisable.exc_value
     )
 
 

@@ -411,6 +411,8 @@ class Server:
             for client in list(account.connections):
                 if isinstance(client, ClientConnection):
                     client.close("Client Closed")
+            # After the closed clients have withdrawn: the index would keep the account alive.
+            self.broker.engine.loop.call_soon(account.sublist.clear)
         self._reload_clients()
         self._reload_leafs(changes, tls["leafnode"])
         self.config_load_ns = time.time_ns()
