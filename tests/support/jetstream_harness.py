@@ -94,6 +94,10 @@ class MemoryStorage:
         self.snapshots: dict[ValueKind, Callable[[bytes], bytes | None]] = {}
         self.is_accepting = True
 
+    @property
+    def durable_lsn(self) -> int:
+        return self.lsn
+
     def create_stream(self, name: bytes, is_memory: bool, is_urgent: bool) -> StreamStore:
         store = StreamStore(name)
         if not is_memory:

@@ -82,6 +82,11 @@ class StoreAdapter:
         self._store.on_durable(callback)
 
     @property
+    def durable_lsn(self) -> int:
+        """How far the log is on the device."""
+        return self._store.health().durable_lsn
+
+    @property
     def is_accepting(self) -> bool:
         """Whether the store takes messages."""
         return self._store.health().is_accepting

@@ -67,6 +67,11 @@ class DurableStore(Protocol):
         ...
 
     @property
+    def durable_lsn(self) -> int:
+        """How far the log is on the device; after recovery, everything that was recovered."""
+        ...
+
+    @property
     def is_accepting(self) -> bool:
         """False while the store cannot take messages (failed, full); the API refuses with 10023 then."""
         ...

@@ -146,6 +146,8 @@ class JetStream:
     # -- recovery -----------------------------------------------------------------------------------------------------
 
     def _recover(self, owners: list[JetStreamAccount]) -> None:
+        # A duplicate of a recovered message is acknowledged at once: nothing new need reach the device.
+        self._context.gate.on_durable(self._context.storage.durable_lsn)
         by_name = {owner.account.name: owner for owner in owners}
         for key, value, _ in self._stored(ValueKind.STREAM):
             self._guarded(key, partial(self._recover_stream, by_name, value))
