@@ -68,14 +68,18 @@ def test_a_dead_line_is_noticed_by_both_and_replaced(start_pair: PairStarter) ->
         with Client(edge) as client, Client(hub) as far:
             client.subscribe("alive")
             wait_interest(hub, "alive")
+            (old,) = leafs_of(hub)
             proxy.stall()
 
             def is_replaced() -> bool:
                 # Clients are pinged as often as the link: they stay by talking.
                 assert client.ask() == far.ask() == b"PONG\r\n"
-                return "Stale" in edge.log and len(leafs_of(hub)) == 1 and "alive" in interest_of(hub)
+                links = leafs_of(hub)
+                is_other = len(links) == 1 and links[0]["id"] != old["id"]
+                return is_other and "alive" in links[0].get("subscriptions_list", [])
 
             eventually(is_replaced, "a new link, with the interest of those who noticed nothing")
+            assert "Stale" in edge.log
             far.send(b"PUB alive 5\r\nagain\r\n")
             assert client.next_message() == (b"alive", b"1", b"again")
 
