@@ -433,7 +433,7 @@ class ClientConnection(NatsConnection):
         if self.awaiting_auth:
             return
         heard_s = (now_ns - self.last_activity_ns) / 1e9
-        rtt_is_fresh = self._ping_sent_ns and not self._pings_out and now_ns - self._ping_sent_ns < RTT_INTERVAL_NS
+        rtt_is_fresh = self._ping_sent_ns and now_ns - self._ping_sent_ns < RTT_INTERVAL_NS
         if rtt_is_fresh and heard_s < interval_s:
             return
         if self._pings_out + 1 > self.context.broker.options.pings_out_max:

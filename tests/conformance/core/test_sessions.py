@@ -249,3 +249,13 @@ def test_odd_but_legal(server_kind: ServerKind, start_server: StartServer) -> No
         assert client.ask(b"SUB b 1\r\nPUB b 0\r\n\r\n") == b"PONG\r\n"
         assert client.login(protocol=0) == b"PONG\r\n"
         assert client.ask(b"PUB a 0\r\n\r\n") == b"PONG\r\n"
+
+
+@pytest.mark.capability("C14")
+def test_a_client_that_talks_but_never_answers_stays(server_kind: ServerKind, start_server: StartServer) -> None:
+    server = start_server(server_kind, config=QUICK_PINGS)
+    with BlockingClient(server.client_port) as client:
+        client.login(protocol=0)
+        for _ in range(20):
+            assert CLOSED not in client.ask(b"PUB a 0\r\n\r\n")
+            time.sleep(0.25)
