@@ -131,12 +131,13 @@ def test_the_hub_sources_an_edge_stream_also_after_an_outage(origin_pair: Pair) 
             (source,) = request(hub, "$JS.API.STREAM.INFO.AGG")["sources"]
             assert source["lag"] == 0
             assert source["active"] >= 0
-        origin_pair.hub.kill()
+        # An orderly end: what a crash of nats-server loses is not the question here.
+        origin_pair.hub.stop()
         for number in range(20, 40):
             request(edge, f"ord.{number}", number)
         origin_pair.hub.start()
         with Client(origin_pair.hub) as hub:
-            eventually(lambda: messages_of(hub, "AGG") == 40, "forty messages, none twice", timeout_s=40)
+            eventually(lambda: messages_of(hub, "AGG") == 40, "forty messages, none twice", timeout_s=100)
             last = request(hub, "$JS.API.STREAM.MSG.GET.AGG", {"seq": 40})["message"]
             assert last["subject"] == "ord.39"
 
