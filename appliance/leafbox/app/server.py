@@ -53,8 +53,6 @@ from leafbox.security.tls import TlsListener, server_context
 
 # How often blocked writers are checked against the write deadline.
 SWEEP_S = 0.5
-# Clients get this long to read their last bytes at a stop.
-STOP_GRACE_S = 0.5
 
 
 class Server:

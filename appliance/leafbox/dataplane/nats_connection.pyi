@@ -2,7 +2,6 @@ from leafbox.dataplane.connection import Connection
 from leafbox.dataplane.permissions import Permissions
 from leafbox.dataplane.routing import AccountPlane, Subscription
 
-REASON_PARSE_ERROR: str
 REASON_PROTOCOL_VIOLATION: str
 
 class NatsConnection(Connection):

@@ -26,7 +26,6 @@ cdef enum:
     # Replies a client may still answer (allow_responses); the oldest makes room (nats-server prunes at 4096).
     REPLY_PERMISSIONS_MAX = 4096
 
-REASON_PARSE_ERROR = "Parse Error"
 REASON_PROTOCOL_VIOLATION = "Protocol Violation"
 
 
