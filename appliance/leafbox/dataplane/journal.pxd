@@ -161,6 +161,10 @@ cdef class Journal:
     cdef readonly uint64_t record_count
     cdef readonly uint64_t written_bytes
     cdef readonly uint64_t failure_count
+    cdef readonly uint64_t sync_count
+    cdef readonly uint64_t sync_us
+    # The longest sync since whoever watches it last set it to 0.
+    cdef public uint64_t sync_longest_us
     cdef readonly uint64_t segments_created
 
     # --- the loop's side of the notification

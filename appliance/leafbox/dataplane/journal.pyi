@@ -41,6 +41,8 @@ class JournalStatus(NamedTuple):
     record_count: int
     written_bytes: int
     failure_count: int
+    sync_count: int
+    sync_us: int
 
 class RecordVisitor: ...
 
@@ -58,6 +60,9 @@ class Journal:
     record_count: int
     written_bytes: int
     failure_count: int
+    sync_count: int
+    sync_us: int
+    sync_longest_us: int
     segments_created: int
     def __init__(
         self,

@@ -137,6 +137,8 @@ class JournalStatus(NamedTuple):
     record_count: int
     written_bytes: int
     failure_count: int
+    sync_count: int
+    sync_us: int
 
 
 cdef class RecordVisitor:
@@ -571,9 +573,16 @@ cdef class Journal:
         return end
 
     cdef int sync_active(self) noexcept nogil:
+        cdef double begun = now_s()
+        cdef uint64_t took_us
         while self.active >= 0 and fdatasync(self.segments[self.active].fd) != 0:
             if c_errno != EINTR:
                 return self.fail(JOURNAL_FAILED, c_errno, b"fdatasync")
+        if self.active >= 0:
+            took_us = <uint64_t>((now_s() - begun) * 1e6)
+            self.sync_count += 1
+            self.sync_us += took_us
+            self.sync_longest_us = max(self.sync_longest_us, took_us)
         return 0
 
     cdef int fail(self, int state, int error_number, const char* operation) noexcept nogil:
@@ -869,4 +878,5 @@ cdef class Journal:
         return JournalStatus(
             JournalState(self.state), self.error_number, self.error_operation.decode() if self.error_number else "",
             self.is_space_low, self.free_bytes, self.newest_lsn, self.synced_lsn, self.staging_size, self.held_size,
-            count, free_count, self.commit_count, self.record_count, self.written_bytes, self.failure_count)
+            count, free_count, self.commit_count, self.record_count, self.written_bytes, self.failure_count,
+            self.sync_count, self.sync_us)

@@ -235,8 +235,16 @@ class Store:
             unsaved_bytes=self.cache.dirty_bytes,
             cached_bytes=self.cache.cached_bytes,
             failure_count=status.failure_count,
+            sync_count=status.sync_count,
+            sync_us=status.sync_us,
             damages=tuple(self._damages),
         )
+
+    def take_longest_sync_us(self) -> int:
+        """The longest sync since the last call; for whoever writes the history of the device, once a second."""
+        longest = self.journal.sync_longest_us
+        self.journal.sync_longest_us = 0
+        return longest
 
     # -------------------------------------------------------------------------------------------------------- inside
 

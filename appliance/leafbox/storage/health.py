@@ -81,5 +81,8 @@ class StoreHealth:
     unsaved_bytes: int
     cached_bytes: int
     failure_count: int
+    sync_count: int
+    """Times the device was made to sync, and how long that took in all."""
+    sync_us: int
     damages: tuple[Damage, ...] = field(default=())
     """Found since the start, by recovery and by reads."""

@@ -203,3 +203,16 @@ def test_a_checkpoint_under_way_when_the_store_closes(tmp_path: Path) -> None:
     assert again.report.is_clean_stop
     assert sum(stream.messages for stream in again.streams()) == 4_000
     again.close()
+
+
+def test_syncs_are_counted_and_timed(tmp_path: Path) -> None:
+    store = Store(options_for(tmp_path))
+    before = store.health()
+    for number in range(3):
+        assert store.wait_durable(store.put_blob(BlobKind.SETTING, b"k", b"%d" % number))
+    after = store.health()
+    assert after.sync_count >= before.sync_count + 3
+    assert after.sync_us > before.sync_us
+    assert store.take_longest_sync_us() > 0
+    assert store.take_longest_sync_us() == 0
+    store.close()
