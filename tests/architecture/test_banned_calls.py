@@ -51,6 +51,9 @@ ALLOWED: dict[str, str] = {
     "appliance/leafbox/dataplane/routing.pyx except Exception": (
         "root of internal subscribers: logged; the sender and the other receivers must not notice"
     ),
+    "appliance/leafbox/monitoring/box_services.py except Exception": (
+        "root of one request to the box: logged and told to the requester, the server goes on"
+    ),
     "appliance/leafbox/security/tls_accept.py except Exception": (
         "inside connection_made the transport would only log it; it is kept and raised by `accept`"
     ),

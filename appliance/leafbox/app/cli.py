@@ -66,13 +66,13 @@ def run(
     """Run the whole appliance in this terminal; Ctrl-C stops it."""
     data.mkdir(parents=True, exist_ok=True)
     if config is not None:
-        raise typer.Exit(run_process(_load(config), lambda: _load(config)))
+        raise typer.Exit(run_process(_load(config), lambda: _load(config), data=data))
 
     def welcome(server: Server) -> None:
         address = server.addresses()["nats"][0]
         typer.echo(WELCOME.format(version=leafbox.__version__, data=data, address=address, program=sys.argv[0]))
 
-    raise typer.Exit(run_process(embedded_options(data, host, port), on_ready=welcome))
+    raise typer.Exit(run_process(embedded_options(data, host, port), on_ready=welcome, data=data))
 
 
 def _load(path: Path) -> Options:

@@ -11,6 +11,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import uvloop
 
@@ -23,12 +24,18 @@ Reloader = Callable[[], Options]
 
 
 async def serve(
-    options: Options, reloader: Reloader | None = None, on_ready: Callable[[Server], None] | None = None
+    options: Options,
+    reloader: Reloader | None = None,
+    on_ready: Callable[[Server], None] | None = None,
+    data: Path | None = None,
 ) -> None:
-    """Run one server until it is told to stop. Raises OSError or ConfigError when it cannot start."""
+    """Run one server until it is told to stop; with `data` it is a box with a control channel.
+
+    Raises OSError or ConfigError when it cannot start.
+    """
     loop = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as tasks:
-        server = Server(options, tasks)
+        server = Server(options, tasks, data)
         loop.set_exception_handler(_log_exception)
         sys.unraisablehook = _log_unraisable
 
@@ -71,12 +78,15 @@ def _log_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
 
 
 def run_process(
-    options: Options, reloader: Reloader | None = None, on_ready: Callable[[Server], None] | None = None
+    options: Options,
+    reloader: Reloader | None = None,
+    on_ready: Callable[[Server], None] | None = None,
+    data: Path | None = None,
 ) -> int:
     """Run the server in this process and return its exit code. Start-up failures are logged as nats-server does."""
     logs.configure(options.logging)
     try:
-        uvloop.run(serve(options, reloader, on_ready))
+        uvloop.run(serve(options, reloader, on_ready, data))
     except BaseExceptionGroup as group:
         expected, other = group.split((OSError, LeafboxError))
         if expected is None or other is not None:

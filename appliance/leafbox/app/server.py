@@ -12,11 +12,13 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from leafbox.app import logs
 from leafbox.app.configuration.options import Options
 from leafbox.app.configuration.reload import Changes, compare
 from leafbox.app.configuration.unsupported import check_supported
+from leafbox.app.control import ControlChannel
 from leafbox.app.jetstream import DurableSide, limits_of
 from leafbox.app.jetstream_report import JetstreamReporter
 from leafbox.app.monitoring import ServerFeatures, server_facts
@@ -38,6 +40,7 @@ from leafbox.dataplane.connection import Connection
 from leafbox.leaf.context import LeafContext
 from leafbox.leaf.service import LeafService
 from leafbox.monitoring.advisories import ServerStamp
+from leafbox.monitoring.box_services import BoxServices
 from leafbox.monitoring.documents import MonitoringDocuments
 from leafbox.monitoring.endpoints import Endpoints
 from leafbox.monitoring.http import MonitoringListener
@@ -58,7 +61,8 @@ SWEEP_S = 0.5
 class Server:
     """One core server on the running loop. `start` raises OSError or ConfigError and leaves nothing behind."""
 
-    def __init__(self, options: Options, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, options: Options, tasks: asyncio.TaskGroup, data: Path | None = None) -> None:
+        """`data`: the box's own directory; without one it is a bare server, without dashboard and control channel."""
         options, operator = resolve_operator(options)
         self.options = options
         self._tasks = tasks
@@ -94,6 +98,8 @@ class Server:
         self.contexts: list[ClientContext] = []
         self.on_stop: list[Callable[[], None]] = []
         self.durable: DurableSide | None = None
+        self.control = None if data is None else ControlChannel(self.broker, self.passwords, tasks, data)
+        self.services = BoxServices(tasks, lambda origin: self.control is not None and self.control.is_own(origin))
 
     def _authenticator(self, options: Options, operator: OperatorMode | None) -> Authenticator:
         listeners = (options.clients.tls, options.websocket.tls, options.mqtt.tls)
@@ -140,6 +146,7 @@ class Server:
         self._start_leafs()
         await self._start_websocket()
         await self._start_clients()
+        await self._start_control()
         self.leafs.connect()
         self._show_facts()
         self.system_services.start()
@@ -164,6 +171,16 @@ class Server:
         )
         self.on_stop.append(self.durable.stop)
         self.logger.info("Starting JetStream")
+
+    async def _start_control(self) -> None:
+        if self.control is None:
+            return
+        if self.broker.system_account is None:
+            self.logger.warning("There is no system account, so neither dashboard nor commands can reach this server")
+            return
+        await self.control.start()
+        self.services.start(self.broker.system_account)
+        self.on_stop.append(self.control.stop)
 
     async def _start_clients(self) -> None:
         options = self.options.clients

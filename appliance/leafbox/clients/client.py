@@ -127,8 +127,9 @@ class ClientConnection(NatsConnection):
             self.first_info_sent = True
             self.send(self.hello())
         most = broker.options.connections_max
-        is_full = most <= 0 or len(broker.registry) >= most
-        broker.registry.add(self)
+        is_full = not self.context.is_internal and (most <= 0 or len(broker.registry) >= most)
+        if not self.context.is_internal:
+            broker.registry.add(self)
         if is_full:
             self.fail("maximum connections exceeded", "Maximum Connections Exceeded")
             return
@@ -223,11 +224,12 @@ class ClientConnection(NatsConnection):
         if previous is not account:
             if isinstance(previous, Account):
                 previous.detach(self)
-            if not account.has_room_for_connection():
-                self.account = None
-                self.fail("maximum account active connections exceeded", "Maximum Account Connections Exceeded")
-                return False
-            account.attach(self)
+            if not self.context.is_internal:
+                if not account.has_room_for_connection():
+                    self.account = None
+                    self.fail("maximum account active connections exceeded", "Maximum Account Connections Exceeded")
+                    return False
+                account.attach(self)
             self.account = account
         self.identity = identity
         self._end_at_expiry(identity)

@@ -49,6 +49,9 @@ class ClientContext:
     domain: Callable[[], str] = lambda: ""
     auth_timeout_s: float = 2.0
     is_tracing: bool = False
+    is_internal: bool = False
+    """The box's own processes come through here: they take nobody's place under a connection limit and are not shown
+    among the clients."""
 
     @property
     def shows_auth_required(self) -> bool:

@@ -40,6 +40,22 @@ class RequestRejected(LeafboxError):
 
 
 @dataclass
+class BoxRequestFailed(LeafboxError):
+    """A request to the box itself (dashboard, command line) that cannot be done.
+
+    `code` is stable, for programs (`not_found`, `invalid`, `denied`, `conflict`, `unavailable`, ...); `description`
+    says what, where and why; `next_step` what a person can do now.
+    """
+
+    code: str
+    description: str
+    next_step: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.description} ({self.next_step})" if self.next_step else self.description
+
+
+@dataclass
 class LimitExceeded(LeafboxError):
     """A named limit, its value, and the attempt that went over it."""
 
