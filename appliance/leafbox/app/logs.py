@@ -114,8 +114,10 @@ def configure(options: LoggingOptions) -> logging.Logger:
     logger = logging.getLogger("leafbox")
     handler = make_handler(options)
     for old in list(logger.handlers):
-        logger.removeHandler(old)
-        old.close()
+        # What others attached (the ring that the dashboard reads) is not ours to close.
+        if isinstance(old.formatter, NatsFormatter):
+            logger.removeHandler(old)
+            old.close()
     logger.addHandler(handler)
     logger.setLevel(level_of(options))
     logger.propagate = False

@@ -22,6 +22,7 @@ from leafbox.app.control import ControlChannel
 from leafbox.app.jetstream import DurableSide, limits_of
 from leafbox.app.jetstream_report import JetstreamReporter
 from leafbox.app.monitoring import ServerFeatures, server_facts
+from leafbox.app.operations.service import Operations
 from leafbox.app.operator import resolve_operator
 from leafbox.app.ports_file import RunFiles
 from leafbox.broker.account import Account
@@ -100,6 +101,7 @@ class Server:
         self.durable: DurableSide | None = None
         self.control = None if data is None else ControlChannel(self.broker, self.passwords, tasks, data)
         self.services = BoxServices(tasks, lambda origin: self.control is not None and self.control.is_own(origin))
+        self.operations = None if data is None else Operations(self, data, tasks)
 
     def _authenticator(self, options: Options, operator: OperatorMode | None) -> Authenticator:
         listeners = (options.clients.tls, options.websocket.tls, options.mqtt.tls)
@@ -179,6 +181,10 @@ class Server:
             self.logger.warning("There is no system account, so neither dashboard nor commands can reach this server")
             return
         await self.control.start()
+        if self.operations is not None:
+            self.operations.start()
+            # Before the store closes: the history's last minute is kept in it.
+            self.on_stop.insert(0, self.operations.stop)
         self.services.start(self.broker.system_account)
         self.on_stop.append(self.control.stop)
 
@@ -288,6 +294,10 @@ class Server:
         if self.leafs.listener is not None:
             ports["leafnode"] = self.leafs.listener.port
         return ports
+
+    def ports(self) -> dict[str, int]:
+        """Bound ports by listener, with the one of monitoring."""
+        return self._ports() | ({"monitoring": self._monitoring.port} if self._monitoring is not None else {})
 
     def _show_facts(self) -> None:
         """Tell monitoring the configuration in force."""
