@@ -429,6 +429,7 @@ static void run_requests(void) {
     uint64_t asked = 0, limit = options.count;
     while (answered_count < limit) {
         if (limit == options.count && now_s() - start > options.seconds) limit = asked;
+        if (answered_count == limit) break; /* Nothing is on its way: there would be nothing to wait for. */
         while (asked < limit && asked - answered_count < (uint64_t)options.window) append_request(c, asked++, body);
         flush(c);
         int n = wait_events(events);
