@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import nats.errors
 import typer
 
 import leafbox
@@ -124,6 +123,8 @@ def sub(
 
 
 def _client(action: Callable[[], Coroutine[object, object, None]]) -> None:
+    import nats.errors
+
     try:
         asyncio.run(action())
     except (OSError, nats.errors.Error) as error:

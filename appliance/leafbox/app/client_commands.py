@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import nats
-from nats.aio.client import Client
+if TYPE_CHECKING:
+    from nats.aio.client import Client
 
 CONNECT_TIMEOUT_S = 5
 
 
 async def _connect(server: str) -> Client:
+    # `leafbox run` is imported with this and must stay small: nats-py is 12 MiB.
+    import nats
+
     return await nats.connect(server, connect_timeout=CONNECT_TIMEOUT_S, allow_reconnect=False)
 
 

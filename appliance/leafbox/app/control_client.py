@@ -10,15 +10,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
-import nats.errors
-from nats.aio.client import Client
 
 from leafbox.app.control import FILE_NAME, USER, Control
 from leafbox.protocol.errors import BoxRequestFailed, LeafboxError
 from leafbox.protocol.jetstream.go_json import JsonObject
+
+if TYPE_CHECKING:
+    # `leafbox run` is imported with this and must stay small: nats-py is 12 MiB, so functions import it.
+    from nats.aio.client import Client
 
 CONNECT_TIMEOUT_S = 3
 REQUEST_TIMEOUT_S = 10.0
@@ -65,6 +67,8 @@ class Box:
         self, name: str, body: JsonObject | None = None, timeout_s: float = REQUEST_TIMEOUT_S
     ) -> JsonObject:
         """Ask `$LEAFBOX.<name>`. Raises `BoxRequestFailed` (it refused) or `BoxUnreachable`."""
+        import nats.errors
+
         try:
             message = await self.client.request(f"$LEAFBOX.{name}", msgspec.json.encode(body or {}), timeout=timeout_s)
         except (OSError, nats.errors.Error) as error:
@@ -86,6 +90,9 @@ def checked(name: str, data: bytes) -> JsonObject:
 @asynccontextmanager
 async def connected(data: Path, account: str = "") -> AsyncIterator[Box]:
     """A connection to the box of a data directory, on the system account or in another. Raises `BoxUnreachable`."""
+    import nats.errors
+    from nats.aio.client import Client
+
     control = read_control(data)
     client = Client()
     try:

@@ -16,8 +16,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from cryptography import x509
-
 from leafbox.app.configuration.options import Options
 from leafbox.app.jetstream import DurableSide
 from leafbox.app.operations.recorder import Recorder
@@ -261,6 +259,9 @@ def _uplink_fact(snapshot: UplinkSnapshot) -> UplinkFact:
 
 
 def _certificates(listener: str, tls: TlsOptions) -> Iterator[CertificateFact]:
+    # 9 MiB that a box without TLS has better uses for.
+    from cryptography import x509
+
     paths = [tls.cert_file] if tls.cert_file else [pair.cert_file for pair in tls.certificates]
     for path in paths:
         try:
