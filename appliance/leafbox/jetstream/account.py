@@ -102,6 +102,11 @@ class JetStreamAccount:
     def interest_added(self, subscription: Subscription) -> None:
         """From the account: somebody subscribed."""
         self._interest_changed(subscription.subject)
+        if b".CONSUMER." in subscription.subject or subscription.subject.endswith(b">"):
+            pattern = subscription.subject.decode("utf-8", "replace")
+            for stream in self.streams.values():
+                if stream.sourcing.is_following:
+                    stream.sourcing.interest_came(pattern)
 
     def interest_removed(self, subscription: Subscription) -> None:
         """From the account: somebody unsubscribed."""
@@ -217,7 +222,7 @@ class JetStreamAccount:
         stream.start()
         stream.ingest.show_all()
         for other in self.streams.values():
-            other.sourcing.stream_appeared(config.name)
+            other.sourcing.stream_changed(config.name)
         self.advisories.stream_action(config.name, "create")
         return stream, lsn
 
@@ -303,7 +308,7 @@ class JetStreamAccount:
         lsn = stream.delete()
         self._reserve(stream.config, -1)
         for other in self.streams.values():
-            other.sourcing.stream_vanished(stream.name)
+            other.sourcing.stream_changed(stream.name)
         self.advisories.stream_action(stream.name, "delete")
         return lsn
 
@@ -343,8 +348,7 @@ class JetStreamAccount:
         stream.adopt(consumer)
         lsn = consumer.save()
         consumer.start()
-        if not config.direct:
-            self.advisories.consumer_action(stream.name, name, "create")
+        self.advisories.consumer_action(stream.name, name, "create")
         return consumer, lsn
 
     def follow(self, stream: Stream, config: ConsumerConfig, callback: MessageCallback) -> Consumer:

@@ -39,6 +39,7 @@ class ApiCall:
     body: bytes
     origin: object
     lsn: int = 0
+    response_header: bytes = b""
     counts_error: bool = True
     is_tracked: bool = True
 
@@ -148,6 +149,7 @@ class ApiRouter:
                 "description": rejected.description,
             }
             response.update(endpoint.on_error())
+            call.response_header = b""
             self.error_count += endpoint.is_counted and call.counts_error
         self.total += endpoint.is_counted and call.is_tracked
         text = encode(response)
@@ -159,7 +161,7 @@ class ApiRouter:
 
     def _finish(self, call: ApiCall, subject: str, response: bytes) -> None:
         if call.reply:
-            self._owner.account.publish(call.reply, response)
+            self._owner.account.publish(call.reply, response, b"", call.response_header)
         if call.is_tracked:
             self._audit(call, subject, response)
 

@@ -129,7 +129,7 @@ class Consumer(PullConsumer):
             if not self.is_in_memory:
                 storage.delete(ValueKind.PROGRESS, self.key)
                 storage.delete(ValueKind.CONSUMER, self.key)
-            self.stream.advisories.consumer_action(self.stream.name, self.name, "delete")
+        self.stream.advisories.consumer_action(self.stream.name, self.name, "delete")
 
     # -- configuration ------------------------------------------------------------------------------------------------
 

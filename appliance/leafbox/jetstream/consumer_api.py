@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from leafbox.dataplane.stream_ingest import now_ns
 from leafbox.jetstream.api import LIST_LIMIT, NAMES_LIMIT, ApiCall, Endpoint, embedded, paged
+from leafbox.jetstream.names import consumer_name
 from leafbox.protocol.jetstream import error_catalog as errors
-from leafbox.protocol.jetstream.consumer_config import CreateConsumerRequest
+from leafbox.protocol.jetstream import headers
+from leafbox.protocol.jetstream.consumer_config import AckPolicy, ConsumerConfig, CreateConsumerRequest
 from leafbox.protocol.jetstream.go_json import JsonObject
 from leafbox.protocol.jetstream.go_time import ZERO_TIME, format_time
 from leafbox.protocol.jetstream.requests import (
@@ -18,6 +21,10 @@ from leafbox.protocol.jetstream.requests import (
     ConsumerUnpinRequest,
     PagedRequest,
 )
+from leafbox.protocol.jetstream.stream_config import RetentionPolicy
+
+if TYPE_CHECKING:
+    from leafbox.jetstream.stream import Stream
 
 _GROUP_NAME = re.compile(r"[a-zA-Z0-9/_=-]{1,16}")
 
@@ -70,8 +77,48 @@ def _create(call: ApiCall, request: CreateConsumerRequest) -> JsonObject:
     stream = call.owner.streams.get(request.stream_name)
     if stream is None:
         raise errors.STREAM_NOT_FOUND.rejected()
-    consumer, call.lsn = call.owner.create_consumer(stream, request.config, request.action, request.pedantic)
+    config = request.config
+    if config.direct or config.sourcing:
+        config = _sourcing_config(call, stream, config)
+    consumer, call.lsn = call.owner.create_consumer(stream, config, request.action, request.pedantic)
+    if config.sourcing and config.durable_name:
+        # A mirror or source that asks anew gets everything that it did not acknowledge again.
+        consumer.reset(0)
     return embedded(consumer.info())
+
+
+def _sourcing_config(call: ApiCall, stream: Stream, config: ConsumerConfig) -> ConsumerConfig:
+    """How a mirror or source elsewhere is served, and the proof that this is the stream it knows.
+
+    A stream that removes what was consumed gets a durable consumer that only its flow-control answers acknowledge;
+    others get a consumer for this attempt only.
+    """
+    if config.direct and config.sourcing and config.name:
+        if stream.config.retention is RetentionPolicy.LIMITS:
+            config = msgspec.structs.replace(config, name=f"{config.name}-{consumer_name()}")
+        else:
+            config = msgspec.structs.replace(
+                config,
+                direct=False,
+                durable_name=config.name,
+                ack_policy=AckPolicy.FLOW_CONTROL,
+                ack_wait=0,
+                max_deliver=0,
+                inactive_threshold=0,
+            )
+    expected = headers.get_text(call.header, headers.STREAM_IDENTITY)
+    if expected and expected != stream.identity:
+        raise errors.CONSUMER_STREAM_IDENTITY_MISMATCH.rejected(msg=stream.identity)
+    call.response_header = headers.add(b"", headers.STREAM_IDENTITY, stream.identity.encode())
+    existing = stream.consumers.get(config.durable_name)
+    if existing is not None and config.sourcing:
+        config = msgspec.structs.replace(
+            config,
+            deliver_policy=existing.config.deliver_policy,
+            opt_start_seq=existing.config.opt_start_seq,
+            opt_start_time=existing.config.opt_start_time,
+        )
+    return config
 
 
 def names(call: ApiCall) -> JsonObject:
@@ -140,6 +187,8 @@ def reset(call: ApiCall) -> JsonObject | None:
     consumer = stream.consumers.get(call.tokens[3]) if stream is not None else None
     if consumer is None or not call.reply:
         return None
+    if headers.get(call.header, headers.STREAM_IDENTITY) is not None:
+        call.response_header = headers.add(b"", headers.STREAM_IDENTITY, consumer.stream.identity.encode())
     request = call.unmarshalled(ConsumerResetRequest) if call.body else ConsumerResetRequest()
     seq = consumer.reset(request.seq)
     return {**embedded(consumer.info()), "reset_seq": seq}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import ClassVar
 
+import msgspec
+
 from leafbox.protocol.jetstream.consumer_config import ConsumerConfig
-from leafbox.protocol.jetstream.go_json import GoStruct, Timestamp
+from leafbox.protocol.jetstream.go_json import GoStruct, Timestamp, Uint64
 from leafbox.protocol.jetstream.go_time import ZERO_TIME
 from leafbox.protocol.jetstream.stream_config import StreamConfig
 
@@ -31,6 +33,22 @@ class StoredConsumer(GoStruct, frozen=True, kw_only=True):
     config: ConsumerConfig = ConsumerConfig()
     name: str = ""
     created: Timestamp = ZERO_TIME
+
+
+class StoredPlace(GoStruct, frozen=True):
+    """How far one source was taken, and the identity of the stream it was."""
+
+    ALWAYS: ClassVar[frozenset[str]] = frozenset({"seq"})
+    seq: Uint64 = 0
+    identity: str = ""
+
+
+class StoredPlaces(GoStruct, frozen=True):
+    """The places of all sources of a stream when its last message was `last_seq`."""
+
+    ALWAYS: ClassVar[frozenset[str]] = frozenset({"last_seq", "places"})
+    last_seq: Uint64 = 0
+    places: dict[str, StoredPlace] = msgspec.field(default_factory=dict)
 
 
 def value_key(*names: str) -> bytes:

@@ -20,6 +20,7 @@ class ValueKind(enum.IntEnum):
     STREAM = 1
     CONSUMER = 2
     PROGRESS = 3
+    SOURCES = 4
 
 
 class DurableStore(Protocol):

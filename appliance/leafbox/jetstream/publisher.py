@@ -17,6 +17,7 @@ from leafbox.protocol.jetstream import headers, subjects
 from leafbox.protocol.jetstream.fast_batch import is_fast_reply
 from leafbox.protocol.jetstream.go_json import encode
 from leafbox.protocol.jetstream.go_time import SECOND, format_time
+from leafbox.protocol.jetstream.message_ttl import parse_ttl
 
 if TYPE_CHECKING:
     from leafbox.dataplane.routing import Receiver
@@ -145,6 +146,30 @@ class Publisher:
         if ack_suffix and reply:
             self.acknowledge(reply, seq, ack_suffix)
         return seq
+
+    def mirror(self, subject: str, header: bytes, payload: bytes, seq: int, ts_ns: int) -> None:
+        """Store a message of the mirrored stream with its sequence and time; what lies between is skipped.
+
+        Raises `RequestRejected` or `StoreError` if it cannot be stored now.
+        """
+        stream, ingest, config = self._stream, self._stream.ingest, self._stream.config
+        encoded = subject.encode()
+        self.check_room(encoded, header, payload)
+        self.check_full(encoded, header, payload)
+        ttl_s = parse_ttl(headers.get_text(header, headers.TTL)) if header and config.allow_msg_ttl else 0
+        expires_ns = NEVER_EXPIRES_NS if ttl_s < 0 else ts_ns + ttl_s * SECOND if ttl_s else 0
+        if seq > ingest.store.last_seq + 1:
+            ingest.store.skip_to(seq - 1)
+        ingest.store_message(encoded, header, payload, b"", ts_ns, expires_ns, seq)
+        if not header:
+            return
+        msg_id, rollup = headers.get_text(header, headers.MSG_ID), headers.get_text(header, headers.ROLLUP)
+        if msg_id:
+            stream.window.remember(msg_id, seq, ts_ns)
+        if 0 < expires_ns < NEVER_EXPIRES_NS:
+            stream.expiry.note(seq, expires_ns)
+        if rollup in ("sub", "all") and config.allow_rollup_hdrs and not config.deny_purge:
+            stream.purge(subject if rollup == "sub" else "", keep=1)
 
     def check_room(self, subject: bytes, header: bytes, payload: bytes) -> None:
         """Refuse when account or server are out of bytes."""

@@ -14,7 +14,7 @@ from leafbox.jetstream.account import JetStreamAccount
 from leafbox.jetstream.config import JetStreamOptions
 from leafbox.jetstream.consumer import Consumer
 from leafbox.jetstream.context import ServerContext
-from leafbox.jetstream.definitions import StoredConsumer, StoredStream
+from leafbox.jetstream.definitions import StoredConsumer, StoredPlaces, StoredStream
 from leafbox.jetstream.ports import ClientDescriber, DurableStore, ValueKind
 from leafbox.jetstream.stream import Stream
 from leafbox.protocol.errors import StoreCorrupt
@@ -154,6 +154,8 @@ class JetStream:
         progress = {key: (value, deltas) for key, value, deltas in self._stored(ValueKind.PROGRESS)}
         for key, value, _ in self._stored(ValueKind.CONSUMER):
             self._guarded(key, partial(self._recover_consumer, by_name, value, progress.get(key)))
+        for key, value, _ in self._stored(ValueKind.SOURCES):
+            self._guarded(key, partial(self._recover_places, owners, key, value))
         for owner in owners:
             for stream in owner.streams.values():
                 stream.start(is_recovery=True)
@@ -194,6 +196,12 @@ class JetStream:
         stream = Stream(owner, config, record.created, store)
         owner.streams[config.name] = stream
         owner.count_recovered(config)
+
+    def _recover_places(self, owners: list[JetStreamAccount], key: bytes, value: bytes) -> None:
+        for owner in owners:
+            for stream in owner.streams.values():
+                if stream.key == key:
+                    stream.sourcing.recovered = decode(StoredPlaces, value)
 
     def _recover_consumer(
         self, by_name: dict[str, JetStreamAccount], value: bytes, progress: tuple[bytes, list[bytes]] | None

@@ -143,6 +143,7 @@ class Stream:
             self.delete_consumer(consumer.name)
         if self.ingest.meter is not None:
             self.ingest.meter.adjust(-self.store.stored_bytes)
+        self.sourcing.delete()
         self.close()
         self.context.storage.delete(ValueKind.STREAM, self.key)
         return self.context.storage.delete_stream(self.store)
@@ -172,8 +173,6 @@ class Stream:
         self._check_consumer_limits(config)
         self.config = config
         self._apply(config)
-        if old.mirror is not None and config.mirror is None:
-            self.sourcing.promote()
         self._subscribe(config.subjects)
         self.direct_get.subscribe()
         self.sourcing.reconfigure(old)
