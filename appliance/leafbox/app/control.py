@@ -16,16 +16,15 @@ import logging
 import os
 import secrets
 from collections.abc import Awaitable
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
-
-import msgspec
 
 from leafbox.broker.broker import Broker
 from leafbox.clients.client import ClientConnection
 from leafbox.clients.context import ClientContext, ListenerFacts
 from leafbox.clients.listener import ClientListener, bind
 from leafbox.dataplane.routing import Receiver
+from leafbox.protocol.control import ENVIRONMENT, FILE_NAME, USER, Control
 from leafbox.security.authentication import (
     Authenticator,
     ConnectionFacts,
@@ -39,36 +38,11 @@ from leafbox.security.authentication import (
 from leafbox.security.config import SecurityOptions
 from leafbox.security.passwords import PasswordVerifier
 
+__all__ = ["ENVIRONMENT", "FILE_NAME", "USER", "Control", "ControlAuthenticator", "ControlChannel", "write_private"]
+
 logger = logging.getLogger(__name__)
 
-FILE_NAME = "control.json"
-ENVIRONMENT = "LEAFBOX_CONTROL"
-"""Variable in which a child process gets `Control` as JSON; an environment is private to the user, an argument list
-is not."""
-USER = "control"
 PASSWORD_BYTES = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Control:
-    """How to reach the control channel."""
-
-    url: str
-    user: str
-    password: str
-    pid: int
-
-    def __repr__(self) -> str:
-        return f"Control(url={self.url!r}, pid={self.pid})"
-
-    def encode(self) -> bytes:
-        """As JSON, for the file and the environment."""
-        return msgspec.json.encode(asdict(self))
-
-    @staticmethod
-    def decode(text: bytes) -> Control:
-        """Raises ValueError (msgspec's errors are) for anything else."""
-        return msgspec.json.decode(text, type=Control)
 
 
 class ControlAuthenticator(Authenticator):
@@ -134,6 +108,11 @@ class ControlChannel:
         self.control = Control(f"nats://127.0.0.1:{port}", USER, self._password, os.getpid())
         write_private(self._directory / FILE_NAME, self.control.encode())
         logger.debug("control channel port=%d", port)
+
+    def set_web(self, url: str) -> None:
+        """Write down where the dashboard is. Raises OSError."""
+        self.control = replace(self.control, web=url)
+        write_private(self._directory / FILE_NAME, self.control.encode())
 
     def is_own(self, origin: Receiver | None) -> bool:
         """Whether a message came straight from a process of the box."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from leafbox.app.control import FILE_NAME, USER, Control
+from leafbox.protocol.control import FILE_NAME, Control, user_of
 from leafbox.protocol.errors import BoxRequestFailed, LeafboxError
 from leafbox.protocol.jetstream.go_json import JsonObject
 
@@ -98,7 +98,7 @@ async def connected(data: Path, account: str = "") -> AsyncIterator[Box]:
     try:
         await client.connect(
             control.url,
-            user=f"{USER}@{account}" if account else control.user,
+            user=user_of(account),
             password=control.password,
             connect_timeout=CONNECT_TIMEOUT_S,
             allow_reconnect=False,
