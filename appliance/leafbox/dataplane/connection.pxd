@@ -62,6 +62,8 @@ cdef class Connection(Receiver):
     cdef int take_input(self, Py_ssize_t length) except -1
     cdef int parse(self, const char *data, Py_ssize_t length) except -1
     cdef int parse_framed(self, bytes data) except -1
+    cdef int parse_decoded(self, bytes plain) except -1
+    cdef int parse_behind_switch(self, bytes rest) except -1
     cdef int parse_plain(self, bytes plain, Py_ssize_t length) except -1
     cdef int keep_leftover(self, const char *data, Py_ssize_t length) except -1
     cdef int feed_leftover(self) except -1

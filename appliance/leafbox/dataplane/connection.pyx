@@ -290,20 +290,51 @@ cdef class Connection(Receiver):
     cdef int parse(self, const char *data, Py_ssize_t length) except -1:
         """Parse one read and keep what is incomplete. `data` must not be `self.leftover`."""
         cdef Py_ssize_t used
+        cdef object framing = self.framing
         used = self.consume(data, length)
+        if self.framing is not framing and not self.closed:
+            return self.parse_behind_switch(data[used:length])
         self.keep_leftover(data + used, 0 if self.closed else length - used)
         return 0
 
     cdef int parse_framed(self, bytes data) except -1:
         """Take the protocol bytes out of frames; the frame codec keeps incomplete frames itself."""
-        cdef bytes plain = self.framing.decode(data)
-        if len(plain) and not self.closed:
-            self.parse_plain(plain, len(plain))
+        return self.parse_decoded(self.framing.decode(data))
+
+    cdef int parse_decoded(self, bytes plain) except -1:
+        while True:
+            if len(plain) and not self.closed:
+                self.parse_plain(plain, len(plain))
+            # A small read may unpack to a lot: piece by piece, and not while nothing is parsed.
+            if self.closed or self.suspended or not self.framing.has_more:
+                break
+            plain = self.framing.decode(b"")
         if self.closed:
             return 0
         self.send_pending_control()
         if self.framing.end_reason is not None:
             self.close(self.framing.end_reason)
+        return 0
+
+    def begin_framing(self, framing) -> None:
+        """From the current operation on, both directions go through `framing`; what is queued goes out as it is."""
+        if self.out_end > self.out_start:
+            self.flush()
+        if self.closed:
+            return
+        if self.out_end > self.out_start:
+            # Released first: a write may call `resume_writing`, which flushes what is still there.
+            queued = self.out[self.out_start:self.out_end]
+            self.release_output()
+            self.transport.write(queued)
+        self.fd = -1
+        self.framing = framing
+
+    cdef int parse_behind_switch(self, bytes rest) except -1:
+        """What a read held behind the operation that began a framing."""
+        self.keep_leftover(NULL, 0)
+        if rest:
+            self.parse_decoded(self.framing.decode_own(rest))
         return 0
 
     cdef int parse_plain(self, bytes plain, Py_ssize_t length) except -1:
@@ -351,11 +382,14 @@ cdef class Connection(Receiver):
         """Parse what was gathered in our own buffer; afterwards small rests live in a small buffer again."""
         cdef char *data = self.leftover
         cdef Py_ssize_t length = self.leftover_len, used
+        cdef object framing = self.framing
         self.leftover = NULL
         self.leftover_len = self.leftover_capacity = 0
         try:
             used = self.consume(data, length)
-            if not self.closed:
+            if self.framing is not framing and not self.closed:
+                self.parse_behind_switch(data[used:length])
+            elif not self.closed:
                 self.keep_leftover(data + used, length - used)
         finally:
             free(data)
@@ -378,6 +412,8 @@ cdef class Connection(Receiver):
                 self.feed_leftover()
             except Exception as error:
                 self.end_after_error(error)
+        if self.framing is not None and not self.closed and not self.suspended and self.framing.has_more:
+            self.feed(b"")
         if not self.suspended and self.reading_paused and not self.closed:
             self.reading_paused = False
             self.transport.resume_reading()

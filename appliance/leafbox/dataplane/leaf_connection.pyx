@@ -93,8 +93,10 @@ cdef class LeafConnection(Connection):
 
     cdef Py_ssize_t consume(self, const char *data, Py_ssize_t length) except -1:
         cdef Py_ssize_t at = 0, used
+        cdef object framing = self.framing
         self.wanted = 0
-        while at < length and not self.closed and not self.suspended:
+        # Behind the INFO that begins compression the bytes are not ours to read.
+        while at < length and not self.closed and not self.suspended and self.framing is framing:
             used = self.consume_line(data + at, length - at)
             if used < 0:
                 break

@@ -45,6 +45,7 @@ cdef class WebsocketFraming:
     # -- what decoding asks of the connection
     cdef public bytes pending_control       # frames to write (pongs); bounded
     cdef readonly str end_reason            # not None: the connection ends; nothing after it is decoded
+    cdef readonly bint has_more             # never: a read's frames are decoded at once
     cdef bytes own_close_frame              # the close frame that decoding decided on
     cdef bytes mask_keys
     cdef Py_ssize_t mask_keys_at

@@ -20,6 +20,8 @@ class WebsocketFraming:
     message_bytes_max: int
     pending_control: bytes
     end_reason: str | None
+    @property
+    def has_more(self) -> bool: ...
     def __init__(
         self,
         *,

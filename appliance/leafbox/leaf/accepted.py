@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 
 from leafbox.broker.account import Account
 from leafbox.broker.config import UNLIMITED, ConnectionType
+from leafbox.dataplane.websocket_framing import WebsocketFraming
+from leafbox.leaf.compression import COMPRESSING, agreed_mode
+from leafbox.leaf.config import CompressionMode, CompressionOptions
 from leafbox.leaf.context import LeafContext
 from leafbox.leaf.link import LeafLink, error_line
 from leafbox.leaf.rules import accepted_rules, to_wire
 from leafbox.protocol.errors import ProtocolViolation
-from leafbox.protocol.leaf_info import LeafConnect, LeafInfo, decode_leaf_connect
+from leafbox.protocol.leaf_info import LeafConnect, LeafInfo, decode_leaf_connect, decode_leaf_info
 from leafbox.security.authentication import (
     Authenticator,
     ConnectionFacts,
@@ -65,7 +68,15 @@ class AcceptedLink(LeafLink):
 
     def hello(self, own_address: str = "") -> bytes:
         """The first INFO; `own_address` is where the leaf reached us, unless the configuration says better."""
-        return self._info(own_address, nonce=self.nonce, compression="off").line()
+        return self._info(own_address, nonce=self.nonce, compression=self._offered().value).line()
+
+    def _offered(self) -> CompressionMode:
+        """Frames that are deflated already are not compressed again."""
+        is_deflated = isinstance(self.framing, WebsocketFraming) and self.framing.deflater is not None
+        return CompressionMode.OFF if is_deflated else self.compression_options().mode
+
+    def compression_options(self) -> CompressionOptions:
+        return self.context.options.compression
 
     def _info(self, own_address: str, **facts: object) -> LeafInfo:
         door, options = self.door, self.context.options
@@ -207,7 +218,17 @@ class AcceptedLink(LeafLink):
         self.come_up(account, rules, connect.cluster)
 
     def on_info(self, text: bytes) -> None:
-        """A leaf that wants compression answers our INFO with its own; ours said that there is none."""
+        """A leaf that wants compression answers our INFO with its own, and gets ours again, compressed."""
+        if self.connect is not None or self.compression is not CompressionMode.OFF:
+            return
+        try:
+            agreed = agreed_mode(self._offered(), decode_leaf_info(text).compression)
+        except ProtocolViolation:
+            self.close("Protocol Violation")
+            return
+        if agreed in COMPRESSING:
+            self.begin_compression(agreed)
+            self.send(self.hello(self._own_address()))
 
     def on_peer_error(self, text: bytes) -> None:
         self.context.logger.error("%s - Leafnode Error %s", self, text.decode("utf-8", "replace"))

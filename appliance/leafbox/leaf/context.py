@@ -79,7 +79,7 @@ class LeafContext:
         return info
 
     def connect(self, account: Account) -> LeafConnect:
-        """CONNECT without credentials. Compression is declined: the hub may offer it, we never take it up."""
+        """CONNECT without credentials."""
         identity = self.broker.identity
         return LeafConnect(
             version=identity.version,
@@ -89,7 +89,6 @@ class LeafContext:
             cluster=self.cluster,
             headers=not self.broker.options.is_header_support_disabled,
             jetstream=self.has_jetstream(account),
-            compress_mode="off",
             remote_account=account.name,
             protocol=LEAF_PROTOCOL,
         )

@@ -1,4 +1,4 @@
-"""From a hub's URL to a transport with a `DialledLink` on it: DNS, TCP, TLS, WebSocket; every step can fail by name.
+"""From a hub's URL to a transport with a `DialledLink` on it: DNS, TCP, proxy, TLS, WebSocket; each fails by name.
 
 TLS starts after the hub's first INFO unless `handshake_first` is set, so that INFO is read from the bare socket, byte
 exactly: the hub says nothing more before it hears from us. Credentials are sent only after the peer has proved itself,
@@ -18,6 +18,7 @@ from leafbox.dataplane.websocket_framing import WebsocketFraming, message_bytes_
 from leafbox.leaf.config import LeafOptions, LeafRemoteOptions, LeafUrl
 from leafbox.leaf.dialled import DialledLink
 from leafbox.leaf.failures import Failure, FailureKind, UplinkFailed, failure_of_error
+from leafbox.leaf.tunnel import open_tunnel, proxy_address
 from leafbox.protocol.errors import ConfigError, ProtocolViolation
 from leafbox.protocol.leaf_info import decode_leaf_info
 from leafbox.security.config import TlsOptions
@@ -35,7 +36,7 @@ async def dial(link: DialledLink, options: LeafOptions) -> None:
     where = f"{url.host}:{url.port}"
     try:
         tls = _tls_context(remote, url)
-        connection = await _connect(url, remote.dial_timeout_s or options.dial_timeout_s)
+        connection = await _reach(remote, url, remote.dial_timeout_s or options.dial_timeout_s)
         await _open(link, connection, tls, where)
     except (OSError, ssl.SSLError) as error:
         raise UplinkFailed(failure_of_error(error, where)) from error
@@ -54,10 +55,31 @@ def _client_context(remote: LeafRemoteOptions) -> ssl.SSLContext:
         raise UplinkFailed(Failure(FailureKind.TLS, f"TLS: {error}")) from error
 
 
-async def _connect(url: LeafUrl, timeout_s: float) -> socket.socket:
+async def _reach(remote: LeafRemoteOptions, url: LeafUrl, timeout_s: float) -> socket.socket:
+    """A TCP connection to the hub, through the proxy if there is one."""
+    proxy = remote.proxy
+    if proxy is None:
+        return await _connect(url.host, url.port, timeout_s)
+    host, port = proxy_address(proxy)
+    try:
+        connection = await _connect(host, port, timeout_s)
+    except (OSError, TimeoutError) as error:
+        failure = failure_of_error(error, f"the proxy {host}:{port}")
+        raise UplinkFailed(Failure(FailureKind.PROXY, failure.text)) from error
+    try:
+        await open_tunnel(connection, proxy, url, proxy.timeout_s or timeout_s)
+        # The event loop lets go of the descriptor in its next turn.
+        await asyncio.sleep(0)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+async def _connect(host: str, port: int, timeout_s: float) -> socket.socket:
     """A TCP connection to the first address of the host that takes one."""
     loop = asyncio.get_running_loop()
-    addresses = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+    addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     failure: Exception = OSError("no address")
     for family, kind, protocol, _, address in addresses:
         connection = socket.socket(family, kind, protocol)

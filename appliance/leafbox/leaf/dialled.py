@@ -1,6 +1,7 @@
 """A link that we opened to a hub: check its INFO, send CONNECT, wait for the INFO that says where we landed.
 
-Leaf node specification sections 1 and 12. Compression is declined by not taking it up (section 3).
+Leaf node specification sections 1 and 12. When both sides want compression we answer with an INFO of our own, and the
+hub repeats its INFO inside the S2 stream (section 3).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from asyncio import Future
 from collections.abc import Callable
 
 from leafbox.broker.account import Account
-from leafbox.leaf.config import LeafRemoteOptions, LeafUrl
+from leafbox.leaf.compression import COMPRESSING, agreed_mode
+from leafbox.leaf.config import CompressionMode, CompressionOptions, LeafRemoteOptions, LeafUrl
 from leafbox.leaf.context import LeafContext
 from leafbox.leaf.failures import Failure, FailureKind, failure_of_peer
 from leafbox.leaf.link import LOOP_DELAY_S, LeafLink
@@ -88,6 +90,8 @@ class DialledLink(LeafLink):
             text = "a client port answered: the URL must name the hub's leafnodes port (7422 by default)"
             self.end_with(Failure(FailureKind.WRONG_PORT, text))
             return
+        if self._offer_compression(info):
+            return
         self.hub = info
         self.headers = info.headers and not self.context.broker.options.is_header_support_disabled
         self.peer_name, self.peer_version = info.server_name, info.version
@@ -96,12 +100,28 @@ class DialledLink(LeafLink):
             self.end_with(Failure(FailureKind.ACCOUNT, f'there is no local account "{self.remote.account}"'))
             return
         connect = self.context.connect(account)
+        connect.compress_mode = self.compression.value
         connect.is_hub = self.remote.is_hub
         connect.isolate = self.remote.is_isolation_requested
         connect.deny_pub = list(self.remote.deny_imports) or None
         self._add_credentials(connect, info.nonce)
         self.send(connect.line())
         self.start_handshake_timer(CONNECT_INFO_TIMEOUT_S, STALE_TEXT, "No INFO")
+
+    def _offer_compression(self, info: LeafInfo) -> bool:
+        """True: the hub's INFO comes again, inside the stream that has just begun."""
+        if self.compression is not CompressionMode.OFF:
+            return False
+        agreed = agreed_mode(self.remote.compression.mode, info.compression)
+        if agreed not in COMPRESSING:
+            return False
+        self.send(LeafInfo(client_id=info.client_id, compression=agreed.value).line())
+        self.begin_compression(agreed)
+        self.start_handshake_timer(self.remote.first_info_timeout_s, STALE_TEXT, "No INFO")
+        return True
+
+    def compression_options(self) -> CompressionOptions:
+        return self.remote.compression
 
     def _add_credentials(self, connect: LeafConnect, nonce: str) -> None:
         keys: KeyPair | None = None

@@ -26,6 +26,7 @@ class FailureKind(enum.Enum):
     TLS = "tls"
     TLS_UNTRUSTED = "tls_untrusted"
     CLOCK = "clock"
+    PROXY = "proxy"
     WEBSOCKET = "websocket"
     NO_INFO = "no_info"
     WRONG_PORT = "wrong_port"

@@ -17,7 +17,10 @@ from leafbox.broker.config import WriteTimeoutPolicy
 from leafbox.broker.registry import ConnectionSnapshot, SubscriptionSnapshot
 from leafbox.dataplane.leaf_connection import CONTROL_LINE_FACTOR, LeafConnection
 from leafbox.dataplane.routing import Subscription
+from leafbox.dataplane.s2 import S2Framing
 from leafbox.dataplane.subjects import is_valid_subject
+from leafbox.leaf.compression import running_mode
+from leafbox.leaf.config import CompressionMode, CompressionOptions
 from leafbox.leaf.context import LOOP_PREFIX, LeafContext
 from leafbox.leaf.interest import LeafInterest
 from leafbox.leaf.rules import LinkRules
@@ -61,6 +64,9 @@ class LeafLink(LeafConnection):
         self.stop_ns = 0
         self.rules = LinkRules()
         self.remote_interest: dict[tuple[bytes, bytes | None], Subscription] = {}
+        self.compression = CompressionMode.OFF
+        self._agreed_compression = CompressionMode.OFF
+        self._s2: S2Framing | None = None
         self.told = LeafInterest(self, self.send, context.broker.engine.loop.call_soon)
         self._held: list[bytes] = []
         self._ping_timer: TimerHandle | None = None
@@ -86,9 +92,22 @@ class LeafLink(LeafConnection):
                 self.ip, self.peer_port = str(peer[0]), int(peer[1])
         self.context.broker.registry.add(self)
 
+    def compression_options(self) -> CompressionOptions:
+        """What the configuration wants of this link."""
+        raise AssertionError("each direction has its own")
+
+    def begin_compression(self, agreed: CompressionMode) -> None:
+        """From here on both directions are S2 streams, around the WebSocket's frames if there are any."""
+        self._agreed_compression = agreed
+        self.compression = running_mode(agreed, self.compression_options(), self.rtt_ns)
+        self._s2 = S2Framing(self.compression is CompressionMode.S2_FAST, self.framing)
+        self.begin_framing(self._s2)
+
     def come_up(self, account: Account, rules: LinkRules, cluster: str) -> None:
         """Take the place in the account: messages and interest flow from here on."""
         self.stop_handshake_timer()
+        if self._s2 is not None:
+            self._s2.trust()
         self.rules = rules
         self.outgoing, self.incoming = rules.outgoing, rules.incoming
         self.cluster = cluster.encode() or None
@@ -256,6 +275,9 @@ class LeafLink(LeafConnection):
         self._pings_out = 0
         if self._ping_sent_ns:
             self.rtt_ns = max(time.monotonic_ns() - self._ping_sent_ns, 1)
+        if self._s2 is not None:
+            self.compression = running_mode(self._agreed_compression, self.compression_options(), self.rtt_ns)
+            self._s2.encoder.compresses = self.compression is CompressionMode.S2_FAST
 
     # -- end ----------------------------------------------------------------------------------------------------------
 
@@ -295,7 +317,7 @@ class LeafLink(LeafConnection):
             in_bytes=self.in_bytes,
             out_bytes=self.out_bytes,
             subscriptions=tuple(subject.decode("utf-8", "replace") for subject, _ in self.remote_interest),
-            compression="off",
+            compression=self.compression.value,
             is_isolated=self.is_isolated,
         )
 

@@ -41,10 +41,6 @@ def _tls_blocks(options: Options) -> list[TlsOptions]:
     return [block for block in blocks if block is not None]
 
 
-# The default, `s2_auto`, leaves it to the two sides whether to compress.
-_COMPRESSING = frozenset(
-    (CompressionMode.S2_UNCOMPRESSED, CompressionMode.S2_FAST, CompressionMode.S2_BETTER, CompressionMode.S2_BEST)
-)
 _WARNED, _REFUSED = Severity.WARNED, Severity.REFUSED
 
 UNSUPPORTED_FEATURES: tuple[UnsupportedFeature, ...] = (
@@ -131,17 +127,20 @@ UNSUPPORTED_FEATURES: tuple[UnsupportedFeature, ...] = (
     ),
     UnsupportedFeature(
         "leafnodes.remotes.proxy",
-        "HTTP proxies towards a hub are not supported: the link could not be made",
+        "proxies that want TLS themselves (https) are not supported: name the proxy's http port",
         _REFUSED,
-        lambda options: any(remote.proxy is not None for remote in options.leaf.remotes),
+        lambda options: any(
+            remote.proxy is not None and remote.proxy.url.lower().startswith("https:")
+            for remote in options.leaf.remotes
+        ),
     ),
     UnsupportedFeature("mqtt", "the MQTT listener is not supported", _REFUSED, lambda options: options.mqtt.port != 0),
     UnsupportedFeature(
         "leafnodes.compression",
-        "compression of leaf node links is not supported: they run uncompressed",
+        "s2_better and s2_best are not supported: such links are compressed as s2_fast",
         _WARNED,
         lambda options: any(
-            block.mode in _COMPRESSING
+            block.mode in (CompressionMode.S2_BETTER, CompressionMode.S2_BEST)
             for block in (options.leaf.compression, *(r.compression for r in options.leaf.remotes))
         ),
     ),
