@@ -184,6 +184,7 @@ class BrokenFraming:
 
     pending_control = b""
     end_reason: str | None = None
+    has_more = False
 
     def decode(self, data: bytes) -> bytes:
         raise LookupError("a defect")
@@ -231,6 +232,7 @@ class Bracketing:
     def __init__(self) -> None:
         self.pending_control = b""
         self.end_reason: str | None = None
+        self.has_more = False
 
     def decode(self, data: bytes) -> bytes:
         if b"?" in data:
