@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from leafbox.dataplane.s2 import S2Decoder
 from leafbox.dataplane.stream_ingest import now_ns
 from leafbox.jetstream.alarm import Alarm
 from leafbox.jetstream.api import embedded
 from leafbox.jetstream.consumer import Consumer
 from leafbox.jetstream.names import nuid
-from leafbox.jetstream.s2_stream import S2Reader
 from leafbox.protocol.errors import RequestRejected, StoreError
 from leafbox.protocol.jetstream import error_catalog as errors
 from leafbox.protocol.jetstream import subjects
@@ -51,7 +51,7 @@ class Restore:
         self.subject = f"$JS.SNAPSHOT.RESTORE.{config.name}.{nuid()}"
         self._chunks = owner.account.subscribe(self.subject.encode(), self._receive)
         self._alarm = Alarm(owner.context.loop, self._stalled)
-        self._reader, self._archive = S2Reader(), ArchiveReader()
+        self._reader, self._archive = S2Decoder(), ArchiveReader()
         self._stream: Stream | None = None
         self._consumers: list[tuple[ConsumerConfig, bytes]] = []
         self._state = StreamState()
@@ -76,8 +76,7 @@ class Restore:
                 self._finish(reply)
                 return
             self._received_bytes += len(payload)
-            for entry in self._archive.feed(self._reader.feed(payload)):
-                self._take(entry)
+            self._unpack(payload)
         except (ValueError, StoreError, msgspec.DecodeError) as error:
             self._fail(reply, errors.STREAM_RESTORE.rejected(err=error))
             return
@@ -86,6 +85,16 @@ class Restore:
             return
         if reply:
             self._owner.account.publish(reply, b"")
+
+    def _unpack(self, payload: bytes) -> None:
+        """Piece by piece: a hostile backup may unpack to far more than it is."""
+        plain = self._reader.feed(payload)
+        while True:
+            for entry in self._archive.feed(plain):
+                self._take(entry)
+            if not self._reader.has_more:
+                return
+            plain = self._reader.feed(b"")
 
     def _take(self, entry: Entry) -> None:
         if self._is_complete:

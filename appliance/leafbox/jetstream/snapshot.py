@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from leafbox.dataplane.s2 import S2Encoder
 from leafbox.dataplane.stream_ingest import now_ns
 from leafbox.jetstream.alarm import Alarm
 from leafbox.jetstream.consumer import Consumer
 from leafbox.jetstream.names import nuid
-from leafbox.jetstream.s2_stream import plain_chunks, stream_head
 from leafbox.protocol.jetstream import headers
 from leafbox.protocol.jetstream.go_json import JsonObject, encode, to_object
 from leafbox.protocol.jetstream.go_time import SECOND, format_time
@@ -57,7 +57,7 @@ class Snapshot:
 
     def _archive(self, with_consumers: bool) -> Iterator[bytes]:
         now, stream = now_ns(), self._stream
-        yield stream_head()
+        packer = S2Encoder()
         state = encode(self._state)
         pending = bytearray(MAGIC + encode_entry(Entry(b"state.json", now, 0, b"", state)))
         if with_consumers:
@@ -69,10 +69,10 @@ class Snapshot:
             seq = message.seq + 1
             pending += encode_entry(Entry(message.subject, message.ts_ns, message.seq, message.header, message.payload))
             if len(pending) >= _BATCH_BYTES:
-                yield plain_chunks(bytes(pending))
+                yield packer.encode(bytes(pending))
                 pending.clear()
         pending += encode_entry(Entry(b"", 0, 0, b"", b""))
-        yield plain_chunks(bytes(pending))
+        yield packer.encode(bytes(pending))
 
     def _send(self) -> None:
         account = self._stream.account
