@@ -3,13 +3,19 @@
 An ext4 image is mounted through a loop device; the kernel's counters of that device say how many bytes a store really
 costs, journal and metadata included. Needs root and a free loop device; without them a plain directory is used and
 nothing is counted.
+
+The image is written once per run and given a new file system for each measurement. A sparse one would make the file
+system below it allocate blocks in the middle of the measured syncs, which no flash does.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +24,7 @@ IMAGE_BYTES = 2 << 30
 # /sys/block/<device>/stat counts sectors of this size whatever the device's own are.
 SECTOR_BYTES = 512
 _WRITTEN_SECTORS_FIELD = 6
+_PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +52,11 @@ class Flash:
 
 @contextlib.contextmanager
 def mounted_flash(directory: Path) -> Iterator[Flash]:
-    """A fresh file system below `directory`, unmounted and deleted afterwards."""
-    image, mount = directory / "flash.img", directory / "flash"
+    """A fresh file system mounted below `directory`, unmounted afterwards. One at a time."""
+    image, mount = _image(), directory / "flash"
     mount.mkdir(parents=True)
-    with image.open("wb") as file:
-        file.truncate(IMAGE_BYTES)
-    # No lazy initialisation: its background writes would be counted as the store's.
-    options = "lazy_itable_init=0,lazy_journal_init=0"
+    # No lazy initialisation: its background writes would be counted as the store's. No discard: it punches holes.
+    options = "lazy_itable_init=0,lazy_journal_init=0,nodiscard"
     made = _succeeds("mkfs.ext4", "-q", "-F", "-E", options, str(image)) and _succeeds(
         "mount", "-o", "loop", str(image), str(mount)
     )
@@ -62,7 +67,20 @@ def mounted_flash(directory: Path) -> Iterator[Flash]:
         yield Flash(mount, _device_of(mount))
     finally:
         subprocess.run(["umount", str(mount)], check=True)
-        image.unlink()
+
+
+@functools.cache
+def _image() -> Path:
+    """The image's file, every block of it written; deleted when the process ends."""
+    descriptor, name = tempfile.mkstemp(prefix="leafbox-bench-flash-")
+    atexit.register(Path(name).unlink, missing_ok=True)
+    zeros = bytes(_PIECE_BYTES)
+    with os.fdopen(descriptor, "wb") as file:
+        for _ in range(IMAGE_BYTES // _PIECE_BYTES):
+            file.write(zeros)
+        file.flush()
+        os.fsync(file.fileno())
+    return Path(name)
 
 
 def _succeeds(*command: str) -> bool:

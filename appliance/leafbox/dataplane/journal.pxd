@@ -17,11 +17,7 @@ segment's salt and epoch, so a record of the segment's former life, or one forge
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-cdef extern from "<pthread.h>" nogil:
-    ctypedef struct pthread_mutex_t:
-        pass
-    ctypedef struct pthread_cond_t:
-        pass
+from leafbox.dataplane.segment_pool cimport Segment, SegmentPool, pthread_cond_t
 
 
 cpdef enum RecordKind:
@@ -53,9 +49,7 @@ cpdef enum JournalState:
 cdef enum:
     SEGMENT_HEADER_SIZE = 64
     SEGMENT_HEADER_COPY = 4096
-    SEGMENT_DATA_START = 8192
     RECORD_HEADER_SIZE = 24
-    SEGMENTS_MAX = 1024
     # Record flag: belongs together with the next record.
     RECORD_CONTINUES = 1
 
@@ -81,44 +75,21 @@ cdef packed struct SegmentHeader:
     uint64_t former_epoch   # of the file's former life, 0 none: tells its leftovers from a torn record
 
 
-cdef struct Segment:
-    int fd                  # -1: the entry is empty
-    uint64_t file_number
-    uint64_t epoch          # 0: free, may become active
-    uint64_t former_epoch
-    uint64_t first_lsn
-    uint64_t previous_lsn
-    uint64_t last_lsn       # last record written to it
-    uint64_t size           # bytes used
-    bint is_broken          # a write or sync on it failed: never used again, deleted when its records are not needed
-
-
 cdef uint32_t segment_seed(uint64_t store_salt, uint64_t epoch) noexcept nogil
 cdef uint32_t record_crc(uint32_t seed, const RecordHeader* record) noexcept nogil
 
 
-cdef class Journal:
+cdef class Journal(SegmentPool):
     # --- configuration, fixed once open
-    cdef readonly str directory
-    cdef bytes directory_bytes
-    cdef const char* directory_path   # points into directory_bytes
-    cdef readonly uint64_t segment_bytes
     cdef readonly uint64_t staging_bytes_max
     cdef readonly uint64_t congestion_bytes
-    cdef readonly uint64_t log_bytes_max
-    cdef readonly uint64_t free_bytes_min
     cdef readonly uint64_t body_bytes_max
     cdef readonly bint syncs_always
     cdef readonly double sync_interval_s
-    cdef readonly double probe_interval_s
-    cdef uint64_t store_salt
     cdef uint64_t recovered_lsn     # last record of the former run, what the first label names
     cdef uint64_t base_lsn          # last number before this run's
 
-    cdef pthread_mutex_t making     # held while a segment file is made
-
     # --- guarded by `lock`
-    cdef pthread_mutex_t lock
     cdef pthread_cond_t wake_committer
     cdef pthread_cond_t progress
     cdef char* staging
@@ -134,15 +105,8 @@ cdef class Journal:
     cdef int state
     cdef int error_number
     cdef const char* error_operation
-    cdef Segment segments[SEGMENTS_MAX]
-    cdef int segment_count
-    cdef uint64_t next_epoch
-    cdef uint64_t next_file_number
-    cdef uint64_t free_bytes        # of the file system, as last probed
-    cdef bint is_space_low
 
     # --- the committer's own
-    cdef int active                 # index into segments, -1 none
     cdef char* held                 # swapped-out records, not yet known durable
     cdef size_t held_size
     cdef size_t held_capacity
@@ -165,10 +129,8 @@ cdef class Journal:
     cdef readonly uint64_t sync_us
     # The longest sync since whoever watches it last set it to 0.
     cdef public uint64_t sync_longest_us
-    cdef readonly uint64_t segments_created
 
     # --- the loop's side of the notification
-    cdef int event_fd
     cdef object loop
     cdef object thread
     cdef list durable_callbacks
@@ -200,16 +162,8 @@ cdef class Journal:
     cdef void forget_held(self) noexcept nogil
     cdef void rewind_held(self) noexcept nogil
     cdef int open_active(self, uint64_t first_lsn) noexcept nogil
-    cdef int claim_free(self, uint64_t first_lsn) noexcept nogil
-    cdef bint has_spare(self) noexcept
-    cdef int create_segment(self) noexcept nogil
-    cdef int create_segment_alone(self) noexcept nogil
-    cdef int add_segment(self, int fd, uint64_t file_number) noexcept nogil
     cdef int fail(self, int state, int error_number, const char* operation) noexcept nogil
     cdef void settle(self, uint64_t synced_lsn, uint64_t acknowledged_lsn) noexcept nogil
-    cdef void probe_space(self) noexcept nogil
-    cdef void notify(self) noexcept nogil
-    cdef void segment_path(self, char* path, size_t size, uint64_t file_number) noexcept nogil
 
 
 cdef class RecordVisitor:

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from _typeshed import ReadableBuffer
 
+from leafbox.dataplane.segment_pool import SegmentPool
+
 class RecordKind(IntEnum):
     STREAM_CREATE = 1
     STREAM_DELETE = 2
@@ -46,12 +48,8 @@ class JournalStatus(NamedTuple):
 
 class RecordVisitor: ...
 
-class Journal:
-    directory: str
-    segment_bytes: int
+class Journal(SegmentPool):
     staging_bytes_max: int
-    log_bytes_max: int
-    free_bytes_min: int
     body_bytes_max: int
     syncs_always: bool
     continues: bool
@@ -63,7 +61,6 @@ class Journal:
     sync_count: int
     sync_us: int
     sync_longest_us: int
-    segments_created: int
     def __init__(
         self,
         directory: str,
@@ -88,9 +85,6 @@ class Journal:
     def add_durable_callback(self, callback: Callable[[int], None]) -> None: ...
     def add_state_callback(self, callback: Callable[[], None]) -> None: ...
     def wait_durable(self, lsn: int, timeout_s: float = 30.0) -> bool: ...
-    def release(self, lsn: int, kept_free: int = 2) -> int: ...
-    def prepare_spare(self) -> bool: ...
-    def probe(self) -> None: ...
     def close(self) -> bool: ...
     def status(self) -> JournalStatus: ...
     @property

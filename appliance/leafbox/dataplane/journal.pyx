@@ -8,8 +8,7 @@ flight a commit is one message, with a thousand it is hundreds, and nobody has t
 The committer never needs the GIL: a busy loop thread would make it wait up to the interpreter's switch interval (5 ms,
 longer than many a sync).  It tells the loop through an eventfd, once per commit, instead of `call_soon_threadsafe`.
 
-Segments are written full of zeros when they are made, so that a sync moves data blocks only and no file-system metadata
-(measured on ext4: 4 KiB instead of 17 KiB per single-record commit), and they are recycled after a checkpoint.
+The files it writes to are made and recycled by `segment_pool`.
 
 A failed write or sync leaves page-cache pages in an unknown state (Linux marks them clean), so the segment is never
 touched again: what is not known durable is written once more into another segment and synced there before any
@@ -21,87 +20,46 @@ import threading
 from typing import NamedTuple
 
 from libc.errno cimport errno as c_errno
-from libc.stdio cimport rename as c_rename
-from libc.stdio cimport snprintf
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+from posix.time cimport CLOCK_MONOTONIC
 
+from leafbox.dataplane.segment_pool cimport (
+    SEGMENT_DATA_START,
+    Segment,
+    SegmentPool,
+    now_s,
+    prefer_to_wake,
+    pthread_cond_broadcast,
+    pthread_cond_destroy,
+    pthread_cond_init,
+    pthread_cond_signal,
+    pthread_cond_wait,
+    pthread_condattr_init,
+    pthread_condattr_setclock,
+    pthread_condattr_t,
+    pthread_mutex_lock,
+    pthread_mutex_unlock,
+    wait_until,
+    write_fully,
+)
 from leafbox.dataplane.store_crc cimport crc32c
 from leafbox.protocol.errors import LimitExceeded, StoreClosed, StoreError, StoreFull
 
-cdef extern from "<pthread.h>" nogil:
-    ctypedef struct pthread_condattr_t:
-        pass
-    int pthread_mutex_init(pthread_mutex_t* mutex, void* attributes)
-    int pthread_mutex_lock(pthread_mutex_t* mutex)
-    int pthread_mutex_unlock(pthread_mutex_t* mutex)
-    int pthread_mutex_destroy(pthread_mutex_t* mutex)
-    int pthread_condattr_init(pthread_condattr_t* attributes)
-    int pthread_condattr_setclock(pthread_condattr_t* attributes, int clock)
-    int pthread_cond_init(pthread_cond_t* condition, pthread_condattr_t* attributes)
-    int pthread_cond_wait(pthread_cond_t* condition, pthread_mutex_t* mutex)
-    int pthread_cond_timedwait(pthread_cond_t* condition, pthread_mutex_t* mutex, const timespec* deadline)
-    int pthread_cond_signal(pthread_cond_t* condition)
-    int pthread_cond_broadcast(pthread_cond_t* condition)
-    int pthread_cond_destroy(pthread_cond_t* condition)
-
-cdef extern from "<fcntl.h>" nogil:
-    int O_RDWR, O_CREAT, O_TRUNC, O_CLOEXEC, O_DIRECTORY, O_RDONLY
-    int c_open "open"(const char* path, int flags, ...)
-    int posix_fallocate(int fd, int64_t offset, int64_t size)
-
 cdef extern from "<unistd.h>" nogil:
-    ssize_t pwrite(int fd, const void* data, size_t size, int64_t offset)
-    ssize_t c_write "write"(int fd, const void* data, size_t size)
     int fdatasync(int fd)
-    int fsync(int fd)
-    int c_close "close"(int fd)
-    int unlink(const char* path)
 
 cdef extern from "<errno.h>" nogil:
-    int EINTR, ENOSPC, EIO, ENOMEM, EDQUOT, EFBIG
-
-cdef extern from "<sys/statvfs.h>" nogil:
-    struct c_statvfs "statvfs":
-        unsigned long f_frsize
-        unsigned long f_bavail
-    int statvfs_of "statvfs"(const char* path, c_statvfs* result)
+    int EINTR, ENOSPC, EDQUOT, EFBIG
 
 cdef enum:
-    ZERO_CHUNK = 1 << 20
     FIRST_STAGING = 1 << 16
     # Above this an emptied buffer is given back, so that one burst does not stay in RAM for ever.
     KEPT_STAGING = 1 << 22
     SEGMENT_VERSION = 1
 
-cdef char ZEROS[ZERO_CHUNK]     # static storage: zero from the start
-
 SEGMENT_MAGIC = b"LFBXWAL\x01"
 cdef char* SEGMENT_MAGIC_C = b"LFBXWAL\x01"
-
-
-cdef double now_s() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return now.tv_sec + now.tv_nsec / 1e9
-
-
-cdef int write_fully(int fd, const char* data, size_t size, int64_t offset) noexcept nogil:
-    """0, or the errno of the write that failed."""
-    cdef ssize_t written
-    while size:
-        written = pwrite(fd, data, size, offset)
-        if written < 0:
-            if c_errno == EINTR:
-                continue
-            return c_errno
-        if written == 0:
-            return ENOSPC
-        data += written
-        size -= written
-        offset += written
-    return 0
 
 
 cdef uint32_t segment_seed(uint64_t store_salt, uint64_t epoch) noexcept nogil:
@@ -148,20 +106,15 @@ cdef class RecordVisitor:
         return 0
 
 
-cdef class Journal:
+cdef class Journal(SegmentPool):
     """One open log.  Made by `leafbox.storage.engine.Store`, which recovers first and passes what it found."""
 
     def __cinit__(self, *args, **options):
         cdef pthread_condattr_t attributes
-        pthread_mutex_init(&self.lock, NULL)
-        pthread_mutex_init(&self.making, NULL)
         pthread_condattr_init(&attributes)
         pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
         pthread_cond_init(&self.wake_committer, &attributes)
         pthread_cond_init(&self.progress, &attributes)
-        self.event_fd = -1
-        self.active = -1
-        self.segment_count = 0
         self.error_operation = b""
 
     def __init__(self, str directory, *, uint64_t store_salt, uint64_t recovered_lsn, uint64_t next_lsn,
@@ -169,8 +122,7 @@ cdef class Journal:
                  uint64_t staging_bytes_max, uint64_t log_bytes_max, uint64_t free_bytes_min, bint syncs_always,
                  double sync_interval_s, double probe_interval_s):
         self.directory = directory
-        self.directory_bytes = os.fsencode(directory)
-        self.directory_path = self.directory_bytes
+        self.open_pool()
         self.segment_bytes = segment_bytes
         self.staging_bytes_max = staging_bytes_max
         self.congestion_bytes = staging_bytes_max // 2
@@ -191,58 +143,30 @@ cdef class Journal:
         self.next_file_number = next_file_number
         self.durable_callbacks = []
         self.state_callbacks = []
-        self.event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.staging = <char*>malloc(FIRST_STAGING)
         if self.staging == NULL:
             raise MemoryError
         self.staging_capacity = FIRST_STAGING
         for known in segments:
-            self._adopt(*known)
+            self.adopt(*known)
         self.state = JOURNAL_READY
         self.reported_state = JOURNAL_READY
         self.probe_space()
-        self.last_sync_s = now_s()
+        self.last_probe_s = self.last_sync_s = now_s()
         self.is_running = True
+        self.start_maker()
         self.thread = threading.Thread(target=self._run, name="journal-committer", daemon=True)
         self.thread.start()
 
     def __dealloc__(self):
-        for index in range(self.segment_count):
-            if self.segments[index].fd >= 0:
-                c_close(self.segments[index].fd)
-        if self.event_fd >= 0:
-            c_close(self.event_fd)
         free(self.staging)
         free(self.held)
         pthread_cond_destroy(&self.wake_committer)
         pthread_cond_destroy(&self.progress)
-        pthread_mutex_destroy(&self.lock)
-        pthread_mutex_destroy(&self.making)
-
-    def _adopt(self, uint64_t file_number, uint64_t epoch, uint64_t first_lsn, uint64_t previous_lsn,
-               uint64_t last_lsn, uint64_t former_epoch):
-        """Take over a segment file that recovery found: sealed, or free if `epoch` is 0."""
-        cdef char path[4096]
-        cdef int fd, index
-        self.segment_path(path, sizeof(path), file_number)
-        fd = c_open(path, O_RDWR | O_CLOEXEC)
-        if fd < 0:
-            raise OSError(c_errno, os.strerror(c_errno), os.fsdecode(path))
-        index = self.add_segment(fd, file_number)
-        if index < 0:
-            c_close(fd)
-            raise LimitExceeded("segments", SEGMENTS_MAX, SEGMENTS_MAX + 1)
-        self.segments[index].epoch = epoch
-        self.segments[index].former_epoch = former_epoch
-        self.segments[index].first_lsn = first_lsn
-        self.segments[index].previous_lsn = previous_lsn
-        self.segments[index].last_lsn = last_lsn
-        self.segments[index].size = self.segment_bytes
-        # Of another size (the option changed): deleted instead of recycled.
-        self.segments[index].is_broken = <uint64_t>os.fstat(fd).st_size != self.segment_bytes
 
     def _run(self):
         with nogil:
+            prefer_to_wake()
             self.commit_forever()
 
     # ------------------------------------------------------------------------------------------ append (loop thread)
@@ -392,18 +316,10 @@ cdef class Journal:
             for callback in self.durable_callbacks:
                 callback(acknowledged)
 
-    cdef void notify(self) noexcept nogil:
-        cdef uint64_t one = 1
-        # The eventfd counter saturates at 2**64-2, far out of reach; a full counter would still be readable.
-        if c_write(self.event_fd, &one, sizeof(one)) != sizeof(one):
-            pass
-
     # ------------------------------------------------------------------------------------- committer (its own thread)
 
     cdef void commit_forever(self) noexcept nogil:
         cdef double patience
-        cdef timespec deadline
-        cdef int64_t nanoseconds
         pthread_mutex_lock(&self.lock)
         while True:
             while True:
@@ -413,16 +329,13 @@ cdef class Journal:
                 if patience < 0:
                     pthread_cond_wait(&self.wake_committer, &self.lock)
                     continue
-                clock_gettime(CLOCK_MONOTONIC, &deadline)
-                nanoseconds = deadline.tv_nsec + <int64_t>(patience * 1e9)
-                deadline.tv_sec += nanoseconds // 1000000000
-                deadline.tv_nsec = nanoseconds % 1000000000
-                pthread_cond_timedwait(&self.wake_committer, &self.lock, &deadline)
+                wait_until(&self.wake_committer, &self.lock, now_s() + patience)
             if self.is_stopping and (self.state != JOURNAL_READY or (self.staging_size == 0 and self.held_size == 0)):
                 break
             self.take_staged()
             pthread_mutex_unlock(&self.lock)
             if now_s() - self.last_probe_s >= self.probe_interval_s:
+                self.last_probe_s = now_s()
                 self.probe_space()
             self.flush_held()
             pthread_mutex_lock(&self.lock)
@@ -614,22 +527,19 @@ cdef class Journal:
 
     # ------------------------------------------------------------------------------------------------------ segments
 
-    cdef void segment_path(self, char* path, size_t size, uint64_t file_number) noexcept nogil:
-        snprintf(path, size, b"%s/segment-%016llu.log", self.directory_path,
-                 <unsigned long long>file_number)
-
     cdef int open_active(self, uint64_t first_lsn) noexcept nogil:
         """Make a free (or new) segment the active one, its header written but not yet synced; 0, or -1 after `fail`."""
         cdef SegmentHeader header
         cdef Segment* segment
         cdef int error, index
-        index = self.claim_free(first_lsn)
+        cdef uint64_t previous_lsn = self.synced_lsn if self.synced_lsn > self.base_lsn else self.recovered_lsn
+        index = self.claim_free(first_lsn, previous_lsn)
         if index < 0:
             error = self.create_segment()
             if error:
                 return self.fail(JOURNAL_FULL if error == ENOSPC or error == EDQUOT or error == EFBIG
                                  else JOURNAL_FAILED, error, b"making a log segment")
-            index = self.claim_free(first_lsn)
+            index = self.claim_free(first_lsn, previous_lsn)
             if index < 0:
                 return self.fail(JOURNAL_FULL, ENOSPC, b"making a log segment")
         segment = &self.segments[index]
@@ -649,189 +559,23 @@ cdef class Journal:
             return self.fail(JOURNAL_FAILED, error, b"write")
         return 0
 
-    cdef int claim_free(self, uint64_t first_lsn) noexcept nogil:
-        """Make a free segment the active one in the table; its index, or -1."""
-        cdef int index
-        cdef Segment* segment
-        pthread_mutex_lock(&self.lock)
-        for index in range(self.segment_count):
-            segment = &self.segments[index]
-            if segment.fd < 0 or segment.epoch != 0 or segment.is_broken:
-                continue
-            segment.epoch = self.next_epoch
-            self.next_epoch += 1
-            segment.first_lsn = first_lsn
-            segment.previous_lsn = self.synced_lsn if self.synced_lsn > self.base_lsn else self.recovered_lsn
-            segment.last_lsn = 0
-            segment.size = SEGMENT_DATA_START
-            self.active = index
-            pthread_mutex_unlock(&self.lock)
-            return index
-        pthread_mutex_unlock(&self.lock)
-        return -1
-
-    cdef int create_segment(self) noexcept nogil:
-        """Make one more segment file, full of zeros and synced; 0 or an errno. Any thread, one at a time."""
-        cdef int error
-        pthread_mutex_lock(&self.making)
-        error = self.create_segment_alone()
-        pthread_mutex_unlock(&self.making)
-        # Between two timed probes a fast writer could use up the reserve.
-        self.probe_space()
-        return error
-
-    cdef int create_segment_alone(self) noexcept nogil:
-        cdef char path[4096]
-        cdef char unfinished[4096]
-        cdef int fd, directory_fd, error, index
-        cdef uint64_t file_number, offset = 0, used = 0
-        cdef size_t chunk
-        pthread_mutex_lock(&self.lock)
-        for index in range(self.segment_count):
-            used += self.segments[index].fd >= 0
-        if (used + 1) * self.segment_bytes > self.log_bytes_max:
-            pthread_mutex_unlock(&self.lock)
-            return ENOSPC
-        file_number = self.next_file_number
-        self.next_file_number += 1
-        pthread_mutex_unlock(&self.lock)
-        # Made under another name: whatever is called a segment is whole, so a short one is damage.
-        snprintf(unfinished, sizeof(unfinished), b"%s/unfinished", self.directory_path)
-        self.segment_path(path, sizeof(path), file_number)
-        fd = c_open(unfinished, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-        if fd < 0:
-            return c_errno
-        error = posix_fallocate(fd, 0, self.segment_bytes)
-        while error == 0 and offset < self.segment_bytes:
-            chunk = min(<uint64_t>ZERO_CHUNK, self.segment_bytes - offset)
-            error = write_fully(fd, ZEROS, chunk, offset)
-            offset += chunk
-        if error == 0 and (fsync(fd) != 0 or c_rename(unfinished, path) != 0):
-            error = c_errno
-        if error == 0:
-            directory_fd = c_open(self.directory_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-            if directory_fd < 0 or fsync(directory_fd) != 0:
-                error = c_errno
-            if directory_fd >= 0:
-                c_close(directory_fd)
-        if error == 0 and self.add_segment(fd, file_number) < 0:
-            error = ENOSPC
-        if error:
-            c_close(fd)
-            unlink(unfinished)
-            unlink(path)
-            return error
-        self.segments_created += 1
-        return 0
-
-    cdef int add_segment(self, int fd, uint64_t file_number) noexcept nogil:
-        """Enter a file into the table.  Entries never move: the committer keeps a pointer to the active one."""
-        cdef int index
-        cdef Segment* segment
-        pthread_mutex_lock(&self.lock)
-        index = 0
-        while index < self.segment_count and self.segments[index].fd >= 0:
-            index += 1
-        if index == SEGMENTS_MAX:
-            pthread_mutex_unlock(&self.lock)
-            return -1
-        segment = &self.segments[index]
-        memset(segment, 0, sizeof(Segment))
-        segment.fd = fd
-        segment.file_number = file_number
-        if index == self.segment_count:
-            self.segment_count += 1
-        pthread_mutex_unlock(&self.lock)
-        return index
-
-    cdef void probe_space(self) noexcept nogil:
-        cdef c_statvfs result
-        cdef uint64_t available
-        cdef bint was_low = self.is_space_low
-        self.last_probe_s = now_s()
-        if statvfs_of(self.directory_path, &result) != 0:
-            return
-        available = <uint64_t>result.f_frsize * result.f_bavail
-        pthread_mutex_lock(&self.lock)
-        self.free_bytes = available
-        self.is_space_low = available < self.free_bytes_min
-        pthread_mutex_unlock(&self.lock)
-        if was_low != self.is_space_low:
-            self.notify()
-
-    def release(self, uint64_t lsn, int kept_free=2) -> int:
-        """Recycle the segments whose records are all at or below `lsn` (a synced checkpoint holds them).
-
-        Up to `kept_free` stay as spares, the rest and broken ones are deleted.  Returns how many were let go.
-        """
-        cdef char path[4096]
-        cdef int index, released = 0, spare = 0
-        cdef Segment* segment
-        pthread_mutex_lock(&self.lock)
-        for index in range(self.segment_count):
-            segment = &self.segments[index]
-            if segment.fd < 0 or index == self.active:
-                continue
-            if segment.epoch != 0 and max(segment.last_lsn, segment.first_lsn) <= lsn:
-                segment.former_epoch = segment.epoch
-                segment.epoch = 0
-                released += 1
-            if segment.epoch != 0:
-                continue
-            if segment.is_broken or spare == kept_free:
-                c_close(segment.fd)
-                segment.fd = -1
-                self.segment_path(path, sizeof(path), segment.file_number)
-                unlink(path)
-            else:
-                spare += 1
+    cdef void recycled(self) noexcept nogil:
         # A full log may go on at once.
         self.last_probe_s = 0
         pthread_cond_signal(&self.wake_committer)
-        pthread_mutex_unlock(&self.lock)
-        return released
-
-    cdef bint has_spare(self) noexcept:
-        cdef int index
-        cdef bint found = False
-        pthread_mutex_lock(&self.lock)
-        for index in range(self.segment_count):
-            if self.segments[index].fd >= 0 and self.segments[index].epoch == 0 and not self.segments[index].is_broken:
-                found = True
-        pthread_mutex_unlock(&self.lock)
-        return found
-
-    def prepare_spare(self) -> bool:
-        """Make a free segment ready if there is none, so that a roll need not wait for it; any thread but the loop."""
-        cdef int error = 0
-        if self.has_spare():
-            return True
-        with nogil:
-            error = self.create_segment()
-        return error == 0
 
     # -------------------------------------------------------------------------------------------------- slow paths
 
-    def probe(self) -> None:
-        """Look at the free space now (something else, a checkpoint, has used some); any thread."""
-        self.probe_space()
-
     def wait_durable(self, uint64_t lsn, double timeout_s=30.0) -> bool:
         """Block (without the GIL) until `lsn` is synced; False at the timeout or when the log failed or closed."""
-        cdef timespec deadline
+        cdef double deadline_s = now_s() + timeout_s
         cdef bint is_durable
-        clock_gettime(CLOCK_MONOTONIC, &deadline)
-        deadline.tv_sec += <long>timeout_s
-        deadline.tv_nsec += <long>((timeout_s - <long>timeout_s) * 1e9)
-        if deadline.tv_nsec >= 1000000000:
-            deadline.tv_nsec -= 1000000000
-            deadline.tv_sec += 1
         with nogil:
             pthread_mutex_lock(&self.lock)
             self.is_wake_wanted = True
             pthread_cond_signal(&self.wake_committer)
             while self.synced_lsn < lsn and self.state == JOURNAL_READY and self.is_running:
-                if pthread_cond_timedwait(&self.progress, &self.lock, &deadline) != 0:
+                if wait_until(&self.progress, &self.lock, deadline_s) != 0:
                     break
             is_durable = self.synced_lsn >= lsn
             pthread_mutex_unlock(&self.lock)
@@ -845,6 +589,8 @@ cdef class Journal:
         pthread_cond_signal(&self.wake_committer)
         pthread_mutex_unlock(&self.lock)
         self.thread.join()
+        # After the committer, which may have needed one more file.
+        self.stop_maker()
         return self.staging_size == 0 and self.held_size == 0
 
     @property

@@ -14,7 +14,6 @@ from libc.string cimport memcmp, memcpy
 from leafbox.dataplane.journal cimport (
     RECORD_CONTINUES,
     RECORD_HEADER_SIZE,
-    SEGMENT_DATA_START,
     SEGMENT_HEADER_COPY,
     RecordHeader,
     RecordVisitor,
@@ -22,6 +21,7 @@ from leafbox.dataplane.journal cimport (
     record_crc,
     segment_seed,
 )
+from leafbox.dataplane.segment_pool cimport SEGMENT_DATA_START
 from leafbox.dataplane.store_crc cimport crc32c
 
 cdef enum:

@@ -223,7 +223,6 @@ class Checkpointer:
     # ---------------------------------------------------------------------------------------------------- worker side
 
     def _work(self) -> None:
-        self._journal.prepare_spare()
         while (job := self._jobs.get()) is not None:
             self._write(job)
             loop = self._loop
@@ -247,4 +246,3 @@ class Checkpointer:
             return
         self._journal.release(job.lsn)
         self._journal.probe()
-        self._journal.prepare_spare()

@@ -120,6 +120,7 @@ class Recovery:
         The walker looks at the file first: liblmdb would follow a damaged page number out of the map and crash.
         """
         path = self.directory / "database"
+        options = self.options
         try:
             problems = structure_problems(path)
         except Exception as error:
@@ -127,13 +128,13 @@ class Recovery:
             problems = [f"{type(error).__name__}: {error}"]
         if not problems:
             try:
-                return Database(path, self.options.database_bytes_max)
+                return Database(path, options.database_bytes_max, checkpoint_bytes=options.checkpoint_bytes)
             except StoreCorrupt as error:
                 problems = [str(error)]
         self.quarantine(path)
         detail = f"set aside, everything before the log is lost: {'; '.join(problems[:3])}"
         self.damages.append(Damage("database", detail))
-        return Database(path, self.options.database_bytes_max)
+        return Database(path, options.database_bytes_max, checkpoint_bytes=options.checkpoint_bytes)
 
     def quarantine(self, path: Path) -> Path:
         """Move something unreadable out of the way, keeping it for inspection."""

@@ -116,7 +116,9 @@ def _walk_runs(segment: SegmentFile, limit: int, gaps: list[Gap], seen: int) -> 
         expected = run.last_lsn + 1
         segment.last_lsn = seen = run.last_lsn
     if limit > seen:
-        gaps.append(Gap(expected, limit, f"at the end of {segment.path.name}"))
+        # Below the first number of this run of the appliance nothing was ever written: all of it was a torn tail.
+        if limit >= expected:
+            gaps.append(Gap(expected, limit, f"at the end of {segment.path.name}"))
         seen = limit
     return seen
 
