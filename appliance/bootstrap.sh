@@ -4,7 +4,8 @@
 # Needed: make, a C compiler with libc headers, and a Python between 3.11 and 3.13 with `venv` and its C headers.
 # As root on Debian or a relative the missing packages are installed; anywhere else one exact line says what to do.
 # Nothing is installed, and nothing is printed but the path, when all is there already. Run it alone on a machine
-# that has no make yet: `sh appliance/bootstrap.sh`.
+# that has no make yet: `sh appliance/bootstrap.sh`. With the argument `tests` the programs that tests run beside ours
+# are needed too: mosquitto, as peer and measure of the MQTT gateway.
 set -eu
 
 # True when $1 can build us: right version, can make environments, has Python.h.
@@ -35,8 +36,10 @@ missing_packages() {
     # A gcc without libc's headers cannot compile anything, so the compiler is tried, not looked up.
     printf '#include <stdio.h>\n' | ${CC:-cc} -x c -E - >/dev/null 2>&1 || printf 'gcc libc6-dev '
     find_python >/dev/null || [ -n "${PYTHON:-}" ] || printf 'python3 python3-venv python3-dev '
+    [ "$wanted" != tests ] || command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || printf 'mosquitto '
 }
 
+wanted=${1:-build}
 packages=$(missing_packages)
 if [ -n "$packages" ]; then
     command="apt-get install --yes --no-install-recommends ${packages% }"
@@ -45,6 +48,8 @@ if [ -n "$packages" ]; then
         exit 1
     fi
     echo "installing: ${packages% }" >&2
+    # Tests start their own; the service would take the port of MQTT.
+    case $packages in *mosquitto*) [ ! -d /run/systemd/system ] || systemctl mask --quiet mosquitto.service ;; esac
     apt-get update --quiet=2 >&2
     # shellcheck disable=SC2086 # The names are meant to be split.
     DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends $packages >&2

@@ -15,10 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.capability("AP01")
 
 
-def bootstrap(environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def bootstrap(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the script with these variables on top of ours."""
     return subprocess.run(
-        ["sh", "appliance/bootstrap.sh"],
+        ["sh", "appliance/bootstrap.sh", *arguments],
         cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,
@@ -71,3 +71,16 @@ def test_as_root_the_missing_packages_are_installed(tmp_path: Path) -> None:
         "update --quiet=2",
         "install --yes --quiet=2 --no-install-recommends gcc libc6-dev",
     ]
+
+
+def test_tests_need_the_programs_they_run_beside_ours(tmp_path: Path) -> None:
+    stub(tmp_path, "id", "echo 1000")
+    for program in ("make", "sh", "env"):
+        (tmp_path / program).symlink_to("/bin/true" if program == "make" else f"/bin/{program}")
+    stub(tmp_path, "cc", "exit 0")
+    environment = {"PATH": str(tmp_path), "CC": "cc", "PYTHON": sys.executable}
+    if Path("/usr/sbin/mosquitto").exists():
+        assert bootstrap(environment, "tests").returncode == 0
+    else:
+        assert bootstrap(environment, "tests").stderr.endswith("mosquitto\n")
+    assert bootstrap(environment).returncode == 0
