@@ -69,6 +69,16 @@ class Properties:
     subscription_identifier_available: int | None = None
     shared_subscription_available: int | None = None
 
+    def __repr__(self) -> str:
+        present = {field.name: getattr(self, field.name) for field in fields(self)}
+        # Authentication data is a secret.
+        shown = [
+            f"{name}={'...' if name == 'authentication_data' else repr(value)}"
+            for name, value in present.items()
+            if value not in (None, ())
+        ]
+        return f"Properties({', '.join(shown)})"
+
 
 NO_PROPERTIES = Properties()
 SESSION_NEVER_EXPIRES_S = 0xFFFF_FFFF

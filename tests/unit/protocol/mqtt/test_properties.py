@@ -77,3 +77,8 @@ def test_order_and_repetition_of_user_properties_are_kept() -> None:
     pairs = (("b", "1"), ("a", "2"), ("b", "3"), ("", ""))
     data = write_properties(Properties(user_properties=pairs), Place.PUBLISH)
     assert read_properties(FieldReader(data, "X"), Place.PUBLISH).user_properties == pairs
+
+
+def test_only_what_is_there_is_shown_and_no_secret() -> None:
+    properties = Properties(authentication_method="m", authentication_data=b"secret", receive_maximum=0)
+    assert repr(properties) == "Properties(authentication_method='m', authentication_data=..., receive_maximum=0)"
