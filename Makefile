@@ -31,7 +31,7 @@ test: setup ## Prepare, then run every test and write the capability table
 	exit $$code
 
 ##@ While working
-.PHONY: setup build quick check style types architecture format
+.PHONY: setup build quick check style types architecture format ui
 setup: $(VENV)/development.stamp $(VENV)/bin/leafbox $(VENV)/extension.stamp ## Everything for development: packages, tools, extension
 
 build: setup ## Compile what changed of the data plane
@@ -54,6 +54,14 @@ types: $(VENV)/development.stamp ## mypy --strict on everything
 
 architecture: $(VENV)/development.stamp ## Layers, sizes, banned calls, generated files
 	$(PYTEST) -q tests/architecture
+
+ui: $(VENV)/bin/leafbox web-ui/node_modules/.stamp ## Check the dashboard and build it (needs Node 20 and npm)
+	$(PYTHON_IN_VENV) -m leafbox.web.openapi web-ui/openapi.json
+	cd web-ui
+	npm run --silent api
+	npm run --silent types
+	npm run --silent test -- --test-reporter=dot
+	npm run --silent build
 
 ##@ Now and then
 .PHONY: asan properties fuzz bench lock docs clean help
@@ -108,7 +116,7 @@ docs: $(VENV)/development.stamp ## Write the generated pages again
 	$(PYTHON_IN_VENV) -m tests.support.licences docs/licences.md
 
 clean: ## Remove all that was built, keep data/
-	rm -rf $(VENV) build results .pytest_cache .mypy_cache .ruff_cache .hypothesis appliance/*.egg-info
+	rm -rf $(VENV) build results web-ui/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis appliance/*.egg-info
 	find appliance tests -name __pycache__ -prune -exec rm -rf {} +
 	rm -f appliance/leafbox/dataplane/*.so appliance/leafbox/dataplane/*.c
 
@@ -150,6 +158,11 @@ $(VENV)/bin/leafbox: $(VENV)/project.toml | $(VENV)/runtime.stamp
 	@echo "setup: leafbox itself, compiling the data plane (a minute or two)"
 	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $(VENV)/extension.stamp $@
+
+# The box has no Node: what is built is committed, and a test holds it to its sources.
+web-ui/node_modules/.stamp: web-ui/package-lock.json
+	@npm ci --prefix web-ui --silent --no-audit --no-fund --ignore-scripts
+	touch $@
 
 # cythonize follows cimports by itself: a changed .pxd compiles again what uses it and nothing else. Building "into"
 # appliance/ rather than --inplace lets setuptools see which .so is newer than its source. Other compiler flags do not

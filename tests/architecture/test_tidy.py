@@ -24,6 +24,7 @@ LISTED: dict[str, str] = {
     ),
     "appliance/leafbox/dataplane/store_block.pyx::decode_index": "straight-line decoding, fields checked in file order",
     "appliance/leafbox/dataplane/stream_store.pyx": "one cdef class: Cython cannot spread a class over modules",
+    "web-ui/src/api/types.ts": "generated",
     "appliance/leafbox/dataplane/sublist.pyx": "trie and cache are one index with one change counter",
 }
 

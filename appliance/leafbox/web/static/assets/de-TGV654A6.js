@@ -1,0 +1,1 @@
+var e={},t=e;export{t as default};
