@@ -18,6 +18,9 @@ SETUPTOOLS := $(PYTHON_IN_VENV) -W ignore -c 'import setuptools; setuptools.setu
 DATAPLANE_SOURCES := $(wildcard appliance/leafbox/dataplane/*.pyx appliance/leafbox/dataplane/*.pxd)
 # Extra arguments: make test ARGS="-k sublist", make bench ARGS="...".
 ARGS ?=
+# Test processes side by side. Most tests wait for servers, so two also pay off on two busy cores; a file's tests stay
+# together, because they share what its fixtures started.
+WORKERS ?= 2
 
 ##@ First
 .PHONY: run test
@@ -25,7 +28,7 @@ run: $(VENV)/runtime.stamp $(VENV)/bin/leafbox $(VENV)/extension.stamp ## Prepar
 	exec $(VENV)/bin/leafbox run $(ARGS)
 
 test: setup ## Prepare, then run every test and write the capability table
-	@$(PYTEST) --record-capabilities=results/capabilities.json $(ARGS) && code=0 || code=$$?
+	@$(PYTEST) -n $(WORKERS) --dist loadfile --record-capabilities=results/capabilities.json $(ARGS) && code=0 || code=$$?
 	# A run of chosen tests says nothing of the others' rows.
 	[ -n "$(ARGS)" ] || $(PYTHON_IN_VENV) -m tests.support.capabilities results/capabilities.json docs/capabilities.md
 	exit $$code

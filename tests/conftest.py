@@ -23,8 +23,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Marks are checked in every run, recorded on demand."""
-    config.pluginmanager.register(CapabilityRecorder(config.getoption("--record-capabilities")))
+    """Marks are checked in every run, recorded on demand: by the process to which all others report (pytest-xdist)."""
+    is_worker = hasattr(config, "workerinput")
+    config.pluginmanager.register(CapabilityRecorder(None if is_worker else config.getoption("--record-capabilities")))
 
 
 @pytest.fixture

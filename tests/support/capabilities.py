@@ -24,6 +24,7 @@ LIST_PATH = Path(__file__).with_name("capabilities.toml")
 TESTS_NAMED_PER_ROW_MAX = 3
 STATES = ("proven", "failing", "in parts", "not yet")
 OWN_GROUP = "Appliance"
+ROWS_PROPERTY = "capability rows"
 # Where tests run the server as its users do. Rows of our own are often about the code, so any test proves them.
 FOLDERS_THAT_RUN_THE_SERVER = ("tests/conformance/", "tests/e2e/", "tests/faults/", "tests/simulation/")
 
@@ -76,11 +77,14 @@ class CapabilityRecorder:
         """Check every mark before the first test runs."""
         for item in items:
             if rows := marked_rows(item, self._known):
-                self._rows_of_test[item.nodeid] = rows
+                # Reports carry properties, also from one process to another (pytest-xdist).
+                item.user_properties.append((ROWS_PROPERTY, rows))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A test passed when set-up, call and tear-down all passed; a skipped one proves nothing."""
-        if report.nodeid in self._rows_of_test:
+        rows = dict(report.user_properties).get(ROWS_PROPERTY)
+        if rows:
+            self._rows_of_test[report.nodeid] = rows
             before = self._passed.get(report.nodeid, True)
             self._passed[report.nodeid] = before and report.outcome == "passed"
 

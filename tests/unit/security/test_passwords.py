@@ -49,7 +49,9 @@ def test_other_texts_are_plain_secrets(stored: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "stored", ["$2a$04$", "$2b$04$short", "$2a$99$" + "a" * 53, SECRET_HASH[:-1], SECRET_HASH + "x"]
+    "stored",
+    ["$2a$04$", "$2b$04$short", "$2a$99$" + "a" * 53, SECRET_HASH[:-1], SECRET_HASH + "x"],
+    ids=["no salt", "short", "cost", "one less", "one more"],
 )
 def test_a_malformed_hash_matches_nothing(stored: str) -> None:
     """It is taken for a hash, so the text itself is no password either."""
