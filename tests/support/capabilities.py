@@ -83,7 +83,7 @@ class CapabilityRecorder:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A test passed when set-up, call and tear-down all passed; a skipped one proves nothing."""
         rows = dict(report.user_properties).get(ROWS_PROPERTY)
-        if rows:
+        if isinstance(rows, list):
             self._rows_of_test[report.nodeid] = rows
             before = self._passed.get(report.nodeid, True)
             self._passed[report.nodeid] = before and report.outcome == "passed"
