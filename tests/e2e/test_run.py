@@ -21,7 +21,11 @@ LEAFBOX = Path(sysconfig.get_path("scripts")) / "leafbox"
 def running(folder: Path) -> Iterator[str]:
     """The appliance in `folder` on a free port; gives its URL, ends with Ctrl-C and expects a clean exit."""
     with subprocess.Popen(
-        [LEAFBOX, "run", "--port", "-1"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [LEAFBOX, "run", "--port", "-1", "--web-port", "0"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         assert process.stdout is not None
         said = ""

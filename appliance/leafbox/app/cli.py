@@ -1,6 +1,6 @@
 """`leafbox`: the appliance's command line. Thin: each command collects its arguments and calls the part that knows.
 
-Exit codes: 0 done, 1 refused or failed (the reason is on standard error), 2 wrong usage.
+Exit codes: `exit_codes`.
 """
 
 from __future__ import annotations
@@ -9,50 +9,24 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import leafbox
-from leafbox.app import store_commands
+from leafbox.app import status_commands, store_commands, top_command
 from leafbox.app.client_commands import print_messages, publish_once
-from leafbox.app.configuration.load import load_options, read_settings
-from leafbox.app.configuration.options import Options
-from leafbox.app.lifecycle import run_process
-from leafbox.app.server import Server
 from leafbox.protocol.errors import ConfigError
-from leafbox.security.passwords import hash_password
 
 app = typer.Typer(help="Leafbox, the edge appliance.", no_args_is_help=True, add_completion=True)
 config_app = typer.Typer(help="Look at a configuration file.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(store_commands.app, name="store")
+status_commands.register(app)
+top_command.register(app)
 
 DEFAULT_DATA = Path("data")
-
-WELCOME = """\
-Leafbox {version} is running; its data is in {data}.
-
-  NATS and JetStream   {address}   (this machine only: no login is configured)
-
-Publish a first reading, in another terminal:
-
-  {program} pub site.temperature 21.5
-
-Stop with Ctrl-C.
-"""
-
-
-def embedded_options(data: Path, host: str, port: int) -> Options:
-    """What runs without a configuration file: everything in `data`, reachable from this machine only."""
-    options = Options()
-    return replace(
-        options,
-        clients=replace(options.clients, host=host, port=port),
-        jetstream=replace(options.jetstream, is_enabled=True, store_directory=str(data)),
-    )
 
 
 @app.command()
@@ -61,33 +35,34 @@ def run(
     data: Annotated[Path, typer.Option(help="Directory for everything that is kept.")] = DEFAULT_DATA,
     host: Annotated[str, typer.Option(help="Address to listen on without a configuration file.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on without a configuration file.")] = 4222,
+    web_host: Annotated[
+        str, typer.Option(help="Address of the dashboard; beyond this machine it has TLS.")
+    ] = "127.0.0.1",
+    web_port: Annotated[int, typer.Option(help="Port of the dashboard; 0: a free one.")] = 8222,
+    web: Annotated[bool, typer.Option(help="Whether to run the dashboard.")] = True,
 ) -> None:
     """Run the whole appliance in this terminal; Ctrl-C stops it."""
-    data.mkdir(parents=True, exist_ok=True)
-    if config is not None:
-        raise typer.Exit(run_process(_load(config), lambda: _load(config), data=data))
+    from leafbox.app.run_command import RunArguments
 
-    def welcome(server: Server) -> None:
-        address = server.addresses()["nats"][0]
-        typer.echo(WELCOME.format(version=leafbox.__version__, data=data, address=address, program=sys.argv[0]))
-
-    raise typer.Exit(run_process(embedded_options(data, host, port), on_ready=welcome, data=data))
-
-
-def _load(path: Path) -> Options:
-    try:
-        options, warnings = load_options(str(path), os.environ)
-    except ConfigError as error:
-        typer.echo(f"leafbox: {error}", err=True)
-        raise typer.Exit(1) from error
-    for warning in warnings:
-        typer.echo(f"leafbox: warning: {warning}", err=True)
-    return options
+    arguments = RunArguments(
+        config=str(config or ""),
+        data=str(data),
+        host=host,
+        port=port,
+        web_host=web_host,
+        web_port=web_port if web else -1,
+        program=sys.argv[0],
+    )
+    command = arguments.command()
+    # Same process id, same signals, but none of what typer and its friends keep in memory.
+    os.execv(command[0], command)
 
 
 @config_app.command("check")
 def config_check(path: Annotated[Path, typer.Argument(help="Configuration file to check.")]) -> None:
     """Say whether a configuration file can be used, and if not, where and why."""
+    from leafbox.app.configuration.load import load_options, read_settings
+
     try:
         checked = read_settings(str(path), os.environ)
         load_options(str(path), os.environ)
@@ -137,6 +112,8 @@ def _client(action: Callable[[], Coroutine[object, object, None]]) -> None:
 @app.command()
 def passwd() -> None:
     """Ask for a password (or read it from a pipe) and print the bcrypt hash to put into the configuration."""
+    from leafbox.security.passwords import hash_password
+
     if sys.stdin.isatty():
         password = str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
     else:

@@ -15,7 +15,19 @@ async def _connect(server: str) -> Client:
     # `leafbox run` is imported with this and must stay small: nats-py is 12 MiB.
     import nats
 
-    return await nats.connect(server, connect_timeout=CONNECT_TIMEOUT_S, allow_reconnect=False)
+    # `max_reconnect_attempts` counts the tries of the first connection too; without it a refused one is tried for ever.
+    return await nats.connect(
+        server,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        allow_reconnect=False,
+        max_reconnect_attempts=1,
+        reconnect_time_wait=0.1,
+        error_cb=_ignore,
+    )
+
+
+async def _ignore(error: Exception) -> None:
+    """The call that failed raises; nats-py would also print it."""
 
 
 async def publish_once(server: str, subject: str, payload: bytes) -> None:

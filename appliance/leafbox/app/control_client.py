@@ -1,6 +1,6 @@
 """Asking a running box from the command line: finds `control.json`, connects, requests, and says what went wrong.
 
-Exit codes of commands that use it: 1 the box refused or failed, 4 it cannot be reached, 5 denied.
+Exit codes of commands that use it: `exit_codes`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from leafbox.app.exit_codes import EXIT_DENIED, EXIT_FAILED, EXIT_UNREACHABLE
 from leafbox.protocol.control import FILE_NAME, Control, user_of
 from leafbox.protocol.errors import BoxRequestFailed, LeafboxError
 from leafbox.protocol.jetstream.go_json import JsonObject
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 3
 REQUEST_TIMEOUT_S = 10.0
 """Long work (backups) names its own."""
-
-EXIT_FAILED = 1
-EXIT_UNREACHABLE = 4
-EXIT_DENIED = 5
 
 T = TypeVar("T")
 

@@ -25,6 +25,7 @@ from leafbox.app.monitoring import ServerFeatures, server_facts
 from leafbox.app.operations.service import Operations
 from leafbox.app.operator import resolve_operator
 from leafbox.app.ports_file import RunFiles
+from leafbox.app.supervisor import Supervisor
 from leafbox.broker.account import Account
 from leafbox.broker.broker import Broker
 from leafbox.broker.config import ConnectionType
@@ -102,6 +103,7 @@ class Server:
         self.control = None if data is None else ControlChannel(self.broker, self.passwords, tasks, data)
         self.services = BoxServices(tasks, lambda origin: self.control is not None and self.control.is_own(origin))
         self.operations = None if data is None else Operations(self, data, tasks)
+        self.supervisor = Supervisor(tasks, self._child_ended)
 
     def _authenticator(self, options: Options, operator: OperatorMode | None) -> Authenticator:
         listeners = (options.clients.tls, options.websocket.tls, options.mqtt.tls)
@@ -182,6 +184,7 @@ class Server:
             return
         await self.control.start()
         if self.operations is not None:
+            self.operations.facts.children = self.supervisor.facts
             self.operations.start()
             # Before the store closes: the history's last minute is kept in it.
             self.on_stop.insert(0, self.operations.stop)
@@ -307,6 +310,10 @@ class Server:
             is_auth_required=self.authenticator.shows_auth_required(ListenerRules()),
             config_load_ns=self.config_load_ns,
         )
+
+    def _child_ended(self, name: str, text: str) -> None:
+        if self.operations is not None:
+            self.operations.events.add("process-ended", f"{name} ended {text}", severity="warning", subject=name)
 
     def addresses(self) -> dict[str, list[str]]:
         """Bound addresses by kind, as the ports file lists them."""
@@ -489,6 +496,7 @@ class Server:
         self.leafs.stop()
         if self._sweeper is not None:
             self._sweeper.cancel()
+        self.supervisor.stop()
         for action in self.on_stop:
             action()
         self.run_files.remove()

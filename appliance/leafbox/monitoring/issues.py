@@ -42,7 +42,7 @@ BACKLOG_GROWTH_MIN = 1000
 class Severity(enum.Enum):
     """How bad it is."""
 
-    ERROR = "error"
+    CRITICAL = "critical"
     """Data is refused, lost or in danger now."""
     WARNING = "warning"
     """It will be, or something is not as it should be."""
@@ -179,7 +179,7 @@ def _certificates(box: BoxSnapshot) -> Iterator[Finding]:
     for certificate in box.certificates:
         left_s = certificate.not_after_s - box.now_s
         if left_s <= 0:
-            yield _certificate_finding(certificate, "has expired", Severity.ERROR)
+            yield _certificate_finding(certificate, "has expired", Severity.CRITICAL)
         elif left_s < CERTIFICATE_WARNING_S:
             yield _certificate_finding(certificate, f"expires in {max(left_s // DAY_S, 1)} days", Severity.WARNING)
 
@@ -256,7 +256,7 @@ def _flash_nearly_full(box: BoxSnapshot) -> Iterator[Finding]:
             f"{100 * used:.0f} % used, {free // MEBIBYTE} MiB free; below {box.free_bytes_min // MEBIBYTE} MiB new "
             "messages are refused.",
             "Purge or shrink streams, delete old backups, or make room.",
-            severity=Severity.ERROR if used >= FLASH_ERROR_SHARE or near_reserve else None,
+            severity=Severity.CRITICAL if used >= FLASH_ERROR_SHARE or near_reserve else None,
         )
 
 
@@ -281,7 +281,7 @@ def _device_worn(box: BoxSnapshot) -> Iterator[Finding]:
             "The flash is wearing out",
             f"{device.name} says: {told}.",
             "Make backups, and plan to replace the device.",
-            severity=Severity.ERROR if device.end_of_life == "urgent" or (life or 0) > 100 else None,
+            severity=Severity.CRITICAL if device.end_of_life == "urgent" or (life or 0) > 100 else None,
         )
 
 
@@ -294,7 +294,7 @@ def _clock_not_set(box: BoxSnapshot) -> Iterator[Finding]:
             "The clock is not set",
             "The time is before this software was made: certificates seem not yet valid and message ages are wrong.",
             "Connect the box to a network with a time server, or fit a clock battery.",
-            severity=Severity.ERROR,
+            severity=Severity.CRITICAL,
         )
     elif box.machine.is_clock_synchronised is False:
         yield Finding(
@@ -322,7 +322,7 @@ def _hot(box: BoxSnapshot) -> Iterator[Finding]:
             f"The processor is hot ({temperature:.0f} °C)",
             "At this temperature it slows itself down.",
             "Give it air or a heat sink, or move it out of the sun.",
-            severity=Severity.ERROR if temperature >= TEMPERATURE_ERROR_C else None,
+            severity=Severity.CRITICAL if temperature >= TEMPERATURE_ERROR_C else None,
         )
 
 
@@ -400,7 +400,7 @@ def _streams_full(box: BoxSnapshot) -> Iterator[Finding]:
                 "its limit, and it is set to refuse new messages rather than drop old ones.",
                 "Raise its limits, purge it, or see why nobody takes messages out.",
                 f"{stream.account}/{stream.name}",
-                Severity.ERROR if _fullness(stream) >= 1 else None,
+                Severity.CRITICAL if _fullness(stream) >= 1 else None,
             )
 
 
@@ -443,9 +443,9 @@ def _children(box: BoxSnapshot) -> Iterator[Finding]:
 
 
 CHECKS = (
-    Check("store-failing", Severity.ERROR, "writing to or syncing the storage device fails", _store_failing),
-    Check("store-full", Severity.ERROR, "the store refuses new messages for want of room", _store_full),
-    Check("store-damaged", Severity.ERROR, "stored data whose checksum does not hold", _store_damaged),
+    Check("store-failing", Severity.CRITICAL, "writing to or syncing the storage device fails", _store_failing),
+    Check("store-full", Severity.CRITICAL, "the store refuses new messages for want of room", _store_full),
+    Check("store-damaged", Severity.CRITICAL, "stored data whose checksum does not hold", _store_damaged),
     Check(
         "checkpoint-failing",
         Severity.WARNING,
@@ -453,11 +453,13 @@ CHECKS = (
         _checkpoint_failing,
         Fix("Try again now"),
     ),
-    Check("open-listener", Severity.ERROR, "a listener beyond this machine without a login", _open_listeners),
+    Check("open-listener", Severity.CRITICAL, "a listener beyond this machine without a login", _open_listeners),
     Check("clear-text-listener", Severity.WARNING, "a listener beyond this machine without TLS", _clear_text),
     Check("certificate-expiring", Severity.WARNING, "certificates of the listeners", _certificates),
     Check("clock-not-set", Severity.INFO, "the clock: set, and disciplined by a time service", _clock_not_set),
-    Check("uplink-stalled", Severity.ERROR, "an uplink that is connected and lets nothing through", _uplinks_stalled),
+    Check(
+        "uplink-stalled", Severity.CRITICAL, "an uplink that is connected and lets nothing through", _uplinks_stalled
+    ),
     Check("uplink-down", Severity.WARNING, "an uplink that has been down for a while", _uplinks),
     Check("backlog-growing", Severity.WARNING, "messages that wait for the uplink become more", _backlog_grows),
     Check("stream-full", Severity.WARNING, "a stream at its limit that refuses new messages", _streams_full),
@@ -472,7 +474,7 @@ CHECKS = (
         Fix("Save to flash now"),
     ),
     Check("flash-worn", Severity.WARNING, "the life that the flash says it has left", _device_worn),
-    Check("undervoltage", Severity.ERROR, "the power supply (Raspberry Pi)", _undervoltage),
+    Check("undervoltage", Severity.CRITICAL, "the power supply (Raspberry Pi)", _undervoltage),
     Check("temperature", Severity.WARNING, "the temperature of the processor", _hot),
     Check("memory-low", Severity.WARNING, "memory of the machine", _memory_low),
     Check("process-restarting", Severity.WARNING, "dashboard and adapters that end again and again", _children),
@@ -508,9 +510,15 @@ def sentence(issues: list[Issue]) -> str:
     return f"{bad[0].title}." if len(bad) == 1 else f"{bad[0].title}, and {len(bad) - 1} more."
 
 
-def state_word(issues: list[Issue]) -> str:
-    """`ok`, `degraded` (warnings) or `failing` (errors)."""
+def worst(issues: list[Issue]) -> str:
+    """The worst severity there is; `ok` if nothing asks for attention."""
     severities = {issue.severity for issue in issues}
-    if Severity.ERROR in severities:
+    return next((s.value for s in (Severity.CRITICAL, Severity.WARNING) if s in severities), "ok")
+
+
+def state_word(issues: list[Issue]) -> str:
+    """`ok`, `degraded` (warnings) or `failing` (something critical)."""
+    severities = {issue.severity for issue in issues}
+    if Severity.CRITICAL in severities:
         return "failing"
     return "degraded" if Severity.WARNING in severities else "ok"

@@ -11,17 +11,18 @@ from leafbox.monitoring.box_snapshot import BoxSnapshot
 from leafbox.protocol.errors import BoxRequestFailed
 from leafbox.storage.engine import Store
 
-Fixer = Callable[[BoxSnapshot, str], Awaitable[str]]
+FileFixer = Callable[[BoxSnapshot, str], str]
+Fixer = Callable[[BoxSnapshot, str], "str | Awaitable[str]"]
 """From the box and the issue's subject to a sentence of what was done. Raises `BoxRequestFailed` or OSError."""
 
 
-def file_fixes() -> dict[str, Fixer]:
+def file_fixes() -> dict[str, FileFixer]:
     """Fixes that need only the files; `leafbox doctor --fix` uses them also while no server runs."""
 
-    async def config_readable(box: BoxSnapshot, subject: str) -> str:
+    def config_readable(box: BoxSnapshot, subject: str) -> str:
         return _drop_permissions(Path(box.config_file), 0o077)
 
-    async def data_writable(box: BoxSnapshot, subject: str) -> str:
+    def data_writable(box: BoxSnapshot, subject: str) -> str:
         return _drop_permissions(Path(box.data_directory), 0o022)
 
     return {"config-readable": config_readable, "data-writable": data_writable}
@@ -30,7 +31,7 @@ def file_fixes() -> dict[str, Fixer]:
 def server_fixes(store: Store | None, services: BoxServices) -> dict[str, Fixer]:
     """Fixes of a running server."""
 
-    async def save(box: BoxSnapshot, subject: str) -> str:
+    def save(box: BoxSnapshot, subject: str) -> str:
         if store is None:
             raise BoxRequestFailed("unavailable", "this server has no store", "switch JetStream on")
         store.checkpoint()

@@ -77,8 +77,14 @@ class Recorder:
         lines: list[Json] = []
         for name, mean, peak in zip(names, excerpt.means, excerpt.peaks, strict=True):
             series = BY_NAME[name]
-            lines.append({"name": name, "title": series.title, "unit": series.unit, "mean": [*mean], "peak": [*peak]})
-        return {"span": span, "step_s": excerpt.step_s, "times": [*excerpt.times_s], "series": lines}
+            lines.append({"name": name, "label": series.title, "unit": series.unit, "means": [*mean], "peaks": [*peak]})
+        return {
+            "span": span,
+            "step_s": excerpt.step_s,
+            "times_s": [*excerpt.times_s],
+            "series": lines,
+            "available": [*BY_NAME],
+        }
 
     @staticmethod
     def _names(wanted: object) -> list[str]:

@@ -7,6 +7,7 @@ that is still there and learns how much is not. The log file, or the journal of 
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -36,9 +37,9 @@ class LogLine:
         """For JSON."""
         return {
             "seq": self.seq,
-            "time": self.time_ns / 1e9,
+            "at_s": self.time_ns / 1e9,
             "level": self.level,
-            "source": self.source,
+            "logger": self.source,
             "text": self.text,
         }
 
@@ -101,15 +102,19 @@ class BoxEvent:
     kind: str
     """Stable: `started`, `issue-raised`, `issue-cleared`, `process-ended`, `backup`, ..."""
     text: str
+    severity: str = "info"
+    subject: str = ""
     detail: JsonObject = field(default_factory=dict)
 
     def document(self) -> JsonObject:
         """For JSON."""
         return {
             "seq": self.seq,
-            "time": self.time_ns / 1e9,
+            "at_s": self.time_ns / 1e9,
             "kind": self.kind,
+            "severity": self.severity,
             "text": self.text,
+            "subject": self.subject,
             "detail": self.detail,
         }
 
@@ -122,10 +127,12 @@ class EventRing:
         self._last_seq = 0
         self._on_event = on_event
 
-    def add(self, time_ns: int, kind: str, text: str, detail: JsonObject | None = None) -> BoxEvent:
+    def add(
+        self, kind: str, text: str, *, severity: str = "info", subject: str = "", detail: JsonObject | None = None
+    ) -> BoxEvent:
         """Note something and tell it."""
         self._last_seq += 1
-        event = BoxEvent(self._last_seq, time_ns, kind, text, detail or {})
+        event = BoxEvent(self._last_seq, time.time_ns(), kind, text, severity, subject, detail or {})
         self._events.append(event)
         self._on_event(event)
         return event

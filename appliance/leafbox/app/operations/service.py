@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -23,9 +22,12 @@ from leafbox.app.operations.fixes import Fixer, server_fixes
 from leafbox.app.operations.recorder import Recorder
 from leafbox.app.operations.rings import BoxEvent, EventRing, LogRing
 from leafbox.app.operations.sampler import SampledServer, Sampler
+from leafbox.app.operations.system import figure, rounded, system_document
+from leafbox.app.operations.tiles import storage_tile, tile, uplink_tile
 from leafbox.app.operations.watch import FRESH_S, LOOK_EVERY_S, IssueWatch, issues_document
 from leafbox.broker.broker import Broker
 from leafbox.monitoring.box_services import BoxServices
+from leafbox.monitoring.box_snapshot import BoxSnapshot
 from leafbox.monitoring.documents import MonitoringDocuments
 from leafbox.monitoring.healthz import HealthzOptions
 from leafbox.monitoring.issues import CHECKS, Issue
@@ -64,6 +66,7 @@ class Operations:
         self._loop = asyncio.get_running_loop()
         self._ticker: asyncio.Task[None] | None = None
         self._is_log_told = True
+        self._last_line_told = 0
         self.machine = Machine(data)
         self.recorder: Recorder | None = None
         self.facts = BoxFacts(server, data, self.machine, lambda: self._recorder())
@@ -92,14 +95,14 @@ class Operations:
             ("issues.checks", lambda request: self.checks()),
             ("history.get", self.recorder.answer),
             ("system.get", lambda request: self.system()),
-            ("logs.get", self.log_lines),
+            ("logs.list", self.log_lines),
             ("events.list", self.past_events),
             ("metrics.documents", self.metrics_documents),
         ):
             self._server.services.add(name, handler)
         self._server.services.add("issues.fix", self.fix)
         self._ticker = self._tasks.create_task(self._tick_forever(), name="box history and issues")
-        self.events.add(time.time_ns(), "started", f"Leafbox {leafbox.__version__} started")
+        self.events.add("started", f"Leafbox {leafbox.__version__} started")
 
     def stop(self) -> None:
         """Keep the history and fall silent."""
@@ -132,8 +135,10 @@ class Operations:
     # -- telling ------------------------------------------------------------------------------------------------------
 
     def _issue_changed(self, kind: str, issue: Issue) -> None:
-        detail: JsonObject = {"code": issue.code, "subject": issue.subject, "severity": issue.severity.value}
-        self.events.add(time.time_ns(), f"issue-{kind}", issue.title, detail)
+        severity = issue.severity.value if kind == "raised" else "info"
+        self.events.add(
+            f"issue-{kind}", issue.title, severity=severity, subject=issue.subject, detail={"code": issue.code}
+        )
         if self._server.services.has_listeners("issues"):
             self._loop.call_soon(
                 lambda: self._server.services.emit("issues", issues_document(self.watch.look(FRESH_S)))
@@ -150,7 +155,10 @@ class Operations:
 
     def _tell_log(self) -> None:
         self._is_log_told = True
-        self._server.services.emit("logs", {"last": self.logs.last_seq})
+        last, self._last_line_told = self._last_line_told, self.logs.last_seq
+        if self._server.services.has_listeners("logs"):
+            for line in self.logs.lines(after=last):
+                self._server.services.emit("logs", line.document())
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
@@ -163,20 +171,21 @@ class Operations:
         store = snapshot.store
         uplinks: list[Json] = [asdict(uplink) for uplink in snapshot.uplinks]
         return document | {
-            "name": identity.name,
+            "box_name": identity.name if identity.name != identity.server_id else "",
             "server_id": identity.server_id,
+            "tiles": self._tiles(snapshot),
+            "at_s": time.time(),
             "version": leafbox.__version__,
             "nats_version": identity.version,
             "started": identity.start_ns / 1e9,
             "uptime_s": (time.time_ns() - identity.start_ns) // 1_000_000_000,
-            "now": time.time(),
             "is_claimed": snapshot.is_claimed,
             "addresses": {kind: [*urls] for kind, urls in self._server.addresses().items()},
             "rates": {
-                name: _rounded(recorder.value(name))
+                name: rounded(recorder.value(name))
                 for name in ("messages_in", "messages_out", "bytes_in", "bytes_out", "cpu")
             },
-            "connections": _rounded(recorder.value("connections")),
+            "connections": rounded(recorder.value("connections")),
             "streams": {
                 "count": len(snapshot.streams),
                 "messages": sum(stream.messages for stream in snapshot.streams),
@@ -193,6 +202,17 @@ class Operations:
             "uplinks": uplinks,
             "memory_bytes": snapshot.memory_bytes,
         }
+
+    def _tiles(self, snapshot: BoxSnapshot) -> list[Json]:
+        """The four figures of the home page."""
+        recorder = self._recorder()
+        connected, rate = recorder.value("connections"), recorder.value("messages_in")
+        return [
+            tile("devices", "Connected", rounded(connected), text=figure(connected), series="connections"),
+            tile("messages", "Messages", rounded(rate), "per_s", f"{figure(rate)} a second", series="messages_in"),
+            uplink_tile(snapshot),
+            storage_tile(snapshot),
+        ]
 
     def checks(self) -> JsonObject:
         """Everything that is looked at."""
@@ -211,7 +231,7 @@ class Operations:
         """Do something about an issue that is there: `code`, and `subject` where there are several."""
         code, subject = request.get("code"), request.get("subject")
         known = [known.issue for known in self.watch.look() if known.issue.code == code]
-        if subject is not None:
+        if subject:
             known = [issue for issue in known if issue.subject == subject]
         if not known:
             raise BoxRequestFailed(
@@ -223,34 +243,19 @@ class Operations:
         assert self.watch.snapshot is not None
         done: list[Json] = []
         for issue in known:
-            done.append(await fixer(self.watch.snapshot, issue.subject))
+            outcome = fixer(self.watch.snapshot, issue.subject)
+            done.append(outcome if isinstance(outcome, str) else await outcome)
         logger.info("issue fixed code=%s %s", code, "; ".join(map(str, done)))
-        return {"done": done, **issues_document(self.watch.look())}
+        return {"done": done, "message": " ".join(map(str, done)), **issues_document(self.watch.look())}
 
     def system(self) -> JsonObject:
         """The machine and the store, for the System page."""
-        machine, recorder = self.machine.facts(), self._recorder()
-        store = self._server.durable.store if self._server.durable is not None else None
-        snapshot = self.watch.snapshot or self.facts.take()
-        return {
-            "machine": asdict(self.machine.names()),
-            "facts": asdict(machine),
-            "store": _builtins(asdict(snapshot.store)) if snapshot.store is not None else None,
-            "store_directory": store.options.directory if store is not None else "",
-            "memory_bytes": snapshot.memory_bytes,
-            "cpu_percent": _rounded(recorder.value("cpu")),
-            "machine_cpu_percent": _rounded(recorder.value("machine_cpu")),
-            "device_bytes_per_s": _rounded(recorder.value("device_bytes")),
-            "certificates": [asdict(certificate) for certificate in self.facts.certificates()],
-            "processes": [asdict(child) for child in self.facts.children()],
-            "versions": {"leafbox": leafbox.__version__, "nats_server": leafbox.NATS_SERVER_VERSION},
-            "time": time.time(),
-        }
+        return system_document(self._server.durable, self.machine, self.facts, self._recorder(), self.watch.snapshot)
 
     def log_lines(self, request: JsonObject) -> JsonObject:
         """Lines `after` a number; `levels`, `text` and `limit` narrow them. `missed`: gone before they were read."""
         after, limit = _number(request, "after", 0), _number(request, "limit", LINES_DEFAULT)
-        levels = request.get("levels") or []
+        levels = request.get("levels") or ([request["level"]] if request.get("level") else [])
         if not isinstance(levels, list) or not set(map(str, levels)) <= set(LEVELS):
             raise BoxRequestFailed("invalid", f"levels is {levels!r}", f"a list of {', '.join(LEVELS)}")
         text = str(request.get("text") or "")
@@ -261,9 +266,9 @@ class Operations:
         return {"lines": shown, "last": self.logs.last_seq, "missed": missed}
 
     def past_events(self, request: JsonObject) -> JsonObject:
-        """Events `after` a number, at most `limit`."""
+        """Events `after` a number, at most `limit`, newest first."""
         events = self.events.events(after=_number(request, "after", 0), limit=_number(request, "limit", LINES_DEFAULT))
-        return {"events": [event.document() for event in events], "last": self.events.last_seq}
+        return {"events": [event.document() for event in reversed(events)], "last": self.events.last_seq}
 
     def metrics_documents(self, request: JsonObject) -> JsonObject:
         """All that `/metrics` is made of, in one answer; the text is made by whoever asks (`monitoring.metrics`)."""
@@ -290,12 +295,3 @@ def _number(request: JsonObject, name: str, default: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise BoxRequestFailed("invalid", f"{name} is {value!r}", "a number, 0 or more")
     return value
-
-
-def _rounded(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, 2)
-
-
-def _builtins(value: object) -> Json:
-    built: Json = msgspec.to_builtins(value)
-    return built

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from leafbox.monitoring.box_snapshot import BoxSnapshot
-from leafbox.monitoring.issues import Issue, Severity, find_issues, sentence, state_word
+from leafbox.monitoring.issues import Issue, Severity, find_issues, sentence, state_word, worst
 from leafbox.protocol.jetstream.go_json import JsonObject
 
 logger = logging.getLogger(__name__)
@@ -74,8 +74,9 @@ def issue_document(known: Known) -> JsonObject:
         "title": issue.title,
         "cause": issue.cause,
         "next_step": issue.next_step,
-        "fix": {"label": issue.fix.label, "is_safe": issue.fix.is_safe} if issue.fix else None,
-        "since": known.since_s,
+        "fix_label": issue.fix.label if issue.fix else "",
+        "fix_is_safe": issue.fix.is_safe if issue.fix else False,
+        "since_s": known.since_s,
     }
 
 
@@ -85,5 +86,7 @@ def issues_document(issues: list[Known]) -> JsonObject:
     return {
         "state": state_word(found),
         "sentence": sentence(found),
+        "severity": worst(found),
+        "checked_s": time.time(),
         "issues": [issue_document(known) for known in issues],
     }

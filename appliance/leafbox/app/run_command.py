@@ -1,0 +1,151 @@
+"""`leafbox run`: core in this process, the dashboard beside it, one terminal, one Ctrl-C.
+
+Run as a module of its own (`python -m leafbox.app.run_command`, by way of exec from `leafbox run`), so that core's
+process holds none of what only the command line needs: 20 MiB less on a machine that also has FastAPI.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import leafbox
+from leafbox.app.configuration.load import load_options
+from leafbox.app.configuration.options import Options
+from leafbox.app.exit_codes import EXIT_FAILED
+from leafbox.app.lifecycle import run_process
+from leafbox.app.server import Server
+from leafbox.app.supervisor import ChildSpec
+from leafbox.protocol.control import ENVIRONMENT as CONTROL_ENVIRONMENT
+from leafbox.protocol.errors import ConfigError
+from leafbox.web.settings import ENVIRONMENT as WEB_ENVIRONMENT
+from leafbox.web.settings import PORT as WEB_PORT
+from leafbox.web.settings import Settings
+
+WELCOME = """\
+Leafbox {version} is running; its data is in {data}.
+
+{addresses}
+
+Publish a first reading, in another terminal:
+
+  {program} pub site.temperature 21.5{server}
+
+Stop with Ctrl-C.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RunArguments:
+    """What `leafbox run` was given."""
+
+    config: str = ""
+    data: str = "data"
+    host: str = "127.0.0.1"
+    port: int = 4222
+    web_host: str = "127.0.0.1"
+    web_port: int = WEB_PORT
+    """-1: no dashboard; 0: a free port."""
+    program: str = "leafbox"
+    """How the user called us, for the line to paste."""
+
+    def command(self) -> list[str]:
+        """The command line of the process that does it."""
+        given = [(field.name, getattr(self, field.name)) for field in fields(self)]
+        flags = [f"--{name.replace('_', '-')}={value}" for name, value in given]
+        return [sys.executable, "-m", "leafbox.app.run_command", *flags]
+
+
+def parse(arguments: Sequence[str]) -> RunArguments:
+    """The other direction."""
+    parser = argparse.ArgumentParser(prog="leafbox run", allow_abbrev=False)
+    for field in fields(RunArguments):
+        kind = int if isinstance(field.default, int) else str
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default)
+    return RunArguments(**vars(parser.parse_args(arguments)))
+
+
+def embedded_options(data: Path, host: str, port: int) -> Options:
+    """What runs without a configuration file: everything in `data`, reachable from this machine only."""
+    options = Options()
+    return replace(
+        options,
+        clients=replace(options.clients, host=host, port=port),
+        jetstream=replace(options.jetstream, is_enabled=True, store_directory=str(data)),
+    )
+
+
+def run(arguments: RunArguments) -> int:
+    """Run until told to stop; returns the exit code."""
+    data = Path(arguments.data)
+    data.mkdir(parents=True, exist_ok=True)
+
+    def ready(server: Server) -> None:
+        _say(welcome_text(server, arguments))
+        if arguments.web_port >= 0 and server.control is not None:
+            server.supervisor.start(web_child(server, arguments))
+
+    if arguments.config:
+        path = arguments.config
+        try:
+            options = _load(path)
+        except (ConfigError, OSError) as error:
+            sys.stderr.write(f"leafbox: {error}\n")
+            return EXIT_FAILED
+        return run_process(options, lambda: _load(path), on_ready=ready, data=data)
+    return run_process(embedded_options(data, arguments.host, arguments.port), on_ready=ready, data=data)
+
+
+def web_child(server: Server, arguments: RunArguments) -> ChildSpec:
+    """The dashboard's process. How it logs in to core goes through its environment, which only its user can read."""
+    assert server.control is not None
+    settings = Settings(host=arguments.web_host, port=arguments.web_port, data=arguments.data)
+    environment = {
+        WEB_ENVIRONMENT: settings.encode(),
+        CONTROL_ENVIRONMENT: server.control.control.encode().decode(),
+    }
+    return ChildSpec("web", (sys.executable, "-m", "leafbox.web"), environment)
+
+
+def welcome_text(server: Server, arguments: RunArguments) -> str:
+    """What the terminal shows when core is ready: where everything is, and a first thing to do."""
+    addresses = server.addresses()
+    names = {
+        "nats": "NATS and JetStream",
+        "mqtt": "MQTT",
+        "websocket": "WebSocket",
+        "monitoring": "nats-server's pages",
+    }
+    shown = [(names.get(kind, kind), urls[0]) for kind, urls in addresses.items() if urls]
+    if arguments.web_port > 0:
+        scheme = "http" if Settings(host=arguments.web_host).is_local else "https"
+        shown.append(("Dashboard", f"{scheme}://{arguments.web_host}:{arguments.web_port}"))
+    address = addresses["nats"][0]
+    is_default = address.endswith(("://127.0.0.1:4222", "://localhost:4222"))
+    return WELCOME.format(
+        version=leafbox.__version__,
+        data=arguments.data,
+        addresses="\n".join(f"  {name:<20} {url}" for name, url in shown),
+        program=arguments.program,
+        server="" if is_default else f" --server {address}",
+    )
+
+
+def _load(path: str) -> Options:
+    options, warnings = load_options(path, os.environ)
+    for warning in warnings:
+        sys.stderr.write(f"leafbox: warning: {warning}\n")
+    return options
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(run(parse(sys.argv[1:])))
