@@ -124,9 +124,11 @@ class DurableSide:
         for name, account in self._broker.accounts.items():
             limits = limits_of(options, name)
             if limits is not None and account is not self._broker.system_account:
-                self.jetstream.enable_account(account, {"": limits})
+                self.jetstream.enable_account(account, limits)
         self.store.start(self._loop)
         self.jetstream.start()
+        if self._broker.system_account is not None:
+            self.jetstream.answer_account_purges(self._broker.system_account)
 
     def apply(self, options: Options, removed: list[Account]) -> None:
         """A reload: accounts and their limits may have changed."""
@@ -137,7 +139,7 @@ class DurableSide:
             if limits is None or account is self._broker.system_account:
                 self.jetstream.disable_account(account)
             else:
-                self.jetstream.enable_account(account, {"": limits})
+                self.jetstream.enable_account(account, limits)
 
     def stop(self) -> None:
         """End streams, then close the store with a last checkpoint."""
@@ -145,14 +147,23 @@ class DurableSide:
         self.store.close()
 
 
-def limits_of(options: Options, name: str) -> AccountLimits | None:
-    """An account's JetStream limits; None: it has no JetStream. Without any configured account, `$G` has it."""
-    configured = {account.name: account.jetstream for account in options.broker.accounts}
-    limits = configured.get(name)
-    if limits is None:
-        if name != GLOBAL_ACCOUNT or any(other is not None for other in configured.values()):
-            return None
-        limits = AccountJetStreamLimits()
+def limits_of(options: Options, name: str) -> dict[str, AccountLimits] | None:
+    """An account's JetStream limits by tier, "" without tiers; None: it has no JetStream.
+
+    Without any account that has it by the configuration, `$G` has it.
+    """
+    configured = {account.name: account for account in options.broker.accounts}
+    account = configured.get(name)
+    if account is not None and account.jetstream_tiers:
+        return {tier: _as_reported(limits) for tier, limits in account.jetstream_tiers.items()}
+    if account is not None and account.jetstream is not None:
+        return {"": _as_reported(account.jetstream)}
+    if name != GLOBAL_ACCOUNT or any(other.jetstream or other.jetstream_tiers for other in configured.values()):
+        return None
+    return {"": _as_reported(AccountJetStreamLimits())}
+
+
+def _as_reported(limits: AccountJetStreamLimits) -> AccountLimits:
     return AccountLimits(
         max_memory=limits.memory_bytes_max,
         max_storage=limits.storage_bytes_max,

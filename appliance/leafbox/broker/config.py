@@ -8,7 +8,8 @@ Source: nats-server 2.15.1 `server/opts.go`, `server/const.go`.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 GLOBAL_ACCOUNT = "$G"
 SYSTEM_ACCOUNT = "$SYS"
@@ -240,6 +241,8 @@ class AccountOptions:
     """Connection and message limits; unlimited by default as in nats-server."""
     jetstream: AccountJetStreamLimits | None = None
     """JetStream for the account, on or with limits; not given: off, unless no account has it (then `$G` does)."""
+    jetstream_tiers: Mapping[str, AccountJetStreamLimits] = field(default_factory=dict)
+    """Limits by tier (`R1`: streams with one replica) of accounts whose JWT has tiers; `jetstream` is ignored then."""
     is_cluster_traffic_owner: bool = False
     """`cluster_traffic: owner`; without clustered streams it changes nothing."""
     message_trace: MessageTrace | None = None

@@ -18,11 +18,13 @@ from leafbox.jetstream.definitions import StoredConsumer, StoredPlaces, StoredSt
 from leafbox.jetstream.ports import ClientDescriber, DurableStore, ValueKind
 from leafbox.jetstream.stream import Stream
 from leafbox.protocol.errors import StoreCorrupt
-from leafbox.protocol.jetstream.go_json import InvalidJson, decode
+from leafbox.protocol.jetstream.go_json import InvalidJson, decode, encode
 from leafbox.protocol.jetstream.info import AccountLimits, AccountStats
 from leafbox.protocol.jetstream.stream_config import StorageType
 
 logger = logging.getLogger(__name__)
+
+_PURGE = b"$JS.API.ACCOUNT.PURGE."
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,22 @@ class JetStream:
         owner = self._accounts.pop(account.name, None)
         if owner is not None:
             owner.stop()
+
+    def answer_account_purges(self, system_account: Account) -> None:
+        """`$JS.API.ACCOUNT.PURGE.<account>` from the system account deletes every stream of an account."""
+        system_account.subscribe(_PURGE + b"*", partial(self._purge_account, system_account))
+
+    def _purge_account(
+        self, system_account: Account, subject: bytes, reply: bytes, _header: bytes, _payload: bytes, _origin: object
+    ) -> None:
+        name = subject[len(_PURGE) :].decode("utf-8", "replace")
+        owner = self._accounts.get(name)
+        streams = list(owner.streams.values()) if owner is not None else []
+        logger.info("account_purge account=%s streams=%d", name, len(streams))
+        lsn = max([owner.delete_stream(stream) for stream in streams], default=0) if owner is not None else 0
+        answer = encode({"type": "io.nats.jetstream.api.v1.account_purge_response", "initiated": True})
+        if reply:
+            self._context.gate.when_durable(lsn, partial(system_account.publish, reply, answer))
 
     def start(self) -> None:
         """Recover every enabled account and begin to serve."""

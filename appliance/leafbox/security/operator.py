@@ -218,6 +218,11 @@ def account_options(key: str, claims: Mapping[str, Any]) -> AccountOptions:
         name=key,
         nkey=key,
         jetstream=_jetstream_limits(limits),
+        jetstream_tiers={
+            tier: tier_limits
+            for tier, of_tier in (limits.get("tiered_limits") or {}).items()
+            if (tier_limits := _jetstream_limits(of_tier)) is not None
+        },
         limits=AccountLimits(
             connections_max=int(limits.get("conn", -1)),
             subscriptions_max=int(limits.get("subs", -1)),
