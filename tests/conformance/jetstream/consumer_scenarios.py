@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
+import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
@@ -258,4 +259,97 @@ async def metrics_and_inactivity(client: Client) -> Observations:
     # The real server adds up to a second to the threshold.
     await asyncio.sleep(2.5)
     out.append(await api(client, "CONSUMER.INFO.S.C"))
+    return out
+
+
+@scenario("JC11")
+async def pending_limit(client: Client) -> Observations:
+    await stream(client, "S")
+    for index in range(6):
+        await publish(client, "s.a", b"%d" % index)
+    await consumer(client, "S", "C", max_ack_pending=2)
+    inbox = await Collector(client, "got").start()
+    await pull(client, inbox, "S", "C", batch=6)
+    await inbox.arrived(2)
+    await asyncio.sleep(0.2)
+    out: Observations = [seen(message) for message in inbox.messages]
+    out.append(await progress(client, "S", "C"))
+    messages, inbox.messages = inbox.messages, []
+    await client.request(messages[1].reply, b"", timeout=1)
+    out.append(await inbox.wait(1))
+    await client.request(messages[0].reply, b"-NAK", timeout=1)
+    out += [await inbox.wait(1), await progress(client, "S", "C")]
+    return out
+
+
+@scenario("JC26")
+async def long_ack_subjects(client: Client) -> Observations:
+    await stream(client, "S")
+    for index in range(4):
+        await publish(client, "s.a", b"%d" % index)
+    await consumer(client, "S", "C")
+    inbox = await Collector(client, "got").start()
+    await pull(client, inbox, "S", "C", batch=4)
+    await inbox.arrived(4)
+    messages, inbox.messages = inbox.messages, []
+    out: Observations = []
+    account = "NUmM6cRx"
+    for message, answer in zip(messages, (b"+ACK", b"-NAK", b"+TERM", b"+WPI"), strict=True):
+        numbers = message.reply.split(".", 4)[4]
+        for prefix in (f"$JS.ACK._.{account}.S.C.{numbers}.token", f"$JS.ACK._.{account}.S.C.{numbers}"):
+            try:
+                out.append((await client.request(prefix, answer, timeout=0.3)).data)
+            except (nats.errors.TimeoutError, nats.errors.NoRespondersError) as error:
+                out.append(type(error).__name__)
+        out.append(await progress(client, "S", "C"))
+    return out
+
+
+async def ordered(client: Client, start: int) -> None:
+    """What clients make of an ordered consumer: nothing to acknowledge, in memory, from a sequence on."""
+    config = {
+        "deliver_policy": "by_start_sequence",
+        "opt_start_seq": start,
+        "ack_policy": "none",
+        "max_deliver": 1,
+        "flow_control": True,
+        "idle_heartbeat": 200_000_000,
+        "deliver_subject": "ordered",
+        "mem_storage": True,
+        "inactive_threshold": 2_000_000_000,
+    }
+    name = f"ORD{start}"
+    body = {"stream_name": "S", "config": {**config, "name": name}, "action": "create"}
+    response = await api(client, f"CONSUMER.CREATE.S.{name}", body)
+    assert "error" not in response, response
+
+
+@scenario("JC06")
+async def ordered_consumers(client: Client) -> Observations:
+    """The consumer goes while messages come; heartbeats end, the client makes a new one where it stood."""
+    await stream(client, "S")
+    for index in range(5):
+        await publish(client, "s.a", b"%d" % index)
+    inbox = await Collector(client, "ordered").start()
+    await ordered(client, 1)
+    out: Observations = [await inbox.wait(5)]
+    (heartbeat,) = await inbox.wait(1)
+    out.append(heartbeat)
+    await api(client, "CONSUMER.DELETE.S.ORD1")
+    await asyncio.sleep(0.1)
+    inbox.messages.clear()
+    for index in range(5, 8):
+        await publish(client, "s.a", b"%d" % index)
+    out.append(await inbox.wait(1, 0.5))
+    await ordered(client, 6)
+    out.append(await inbox.wait(3))
+    # A pull consumer that goes says so to who waits.
+    config = {"name": "PULL", "ack_policy": "none", "mem_storage": True, "deliver_policy": "new"}
+    await api(client, "CONSUMER.CREATE.S.PULL", {"stream_name": "S", "config": config})
+    waiting = await Collector(client, "waiting").start()
+    await pull(client, waiting, "S", "PULL", batch=1, expires=5_000_000_000, idle_heartbeat=2_000_000_000)
+    # The real server takes requests and deletions in queues of their own.
+    await asyncio.sleep(0.2)
+    await api(client, "CONSUMER.DELETE.S.PULL")
+    out.append(await waiting.wait(1))
     return out
