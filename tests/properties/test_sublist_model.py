@@ -28,9 +28,9 @@ entries = st.integers(min_value=0, max_value=4)
 class SublistMachine(RuleBasedStateMachine):
     """Every change and every answer is compared; a small cache makes evictions common."""
 
-    @initialize(capacity=st.sampled_from([0, 1, 2, 8, 64, 16384]))
-    def start(self, capacity: int) -> None:
-        self.real = Sublist(capacity)
+    @initialize(capacity=st.sampled_from([0, 1, 2, 8, 64, 16384]), choosy_from=st.sampled_from([1, 1024]))
+    def start(self, capacity: int, choosy_from: int) -> None:
+        self.real = Sublist(capacity, choosy_from=choosy_from)
         self.model = subject_model.NaiveSublist()
 
     @rule(subject=patterns, queue=queues, entry=entries)
@@ -51,8 +51,8 @@ class SublistMachine(RuleBasedStateMachine):
 
     @rule(subject=literals)
     def match(self, subject: bytes) -> None:
-        # Twice: from the tree, then from the cache.
-        for _ in range(2):
+        # From the tree, from the cache, and in between from the tree for a newcomer.
+        for _ in range(3):
             found = self.real.find(subject)
             assert Counter(found.entries) == self.model.plain(subject)
             groups = dict(zip(found.queue_names, map(Counter, found.groups), strict=True))

@@ -18,6 +18,7 @@ import uvloop
 from leafbox.app import logs
 from leafbox.app.configuration.options import Options
 from leafbox.app.server import Server
+from leafbox.dataplane.scheduling import wake_loop_soon
 from leafbox.protocol.errors import LeafboxError
 
 Reloader = Callable[[], Options]
@@ -85,6 +86,7 @@ def run_process(
 ) -> int:
     """Run the server in this process and return its exit code. Start-up failures are logged as nats-server does."""
     logs.configure(options.logging)
+    wake_loop_soon()
     try:
         uvloop.run(serve(options, reloader, on_ready, data))
     except BaseExceptionGroup as group:

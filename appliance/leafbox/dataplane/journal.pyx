@@ -24,12 +24,12 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_MONOTONIC
 
+from leafbox.dataplane.scheduling cimport COMMITTER_SLICE_NS, take_short_slices
 from leafbox.dataplane.segment_pool cimport (
     SEGMENT_DATA_START,
     Segment,
     SegmentPool,
     now_s,
-    prefer_to_wake,
     pthread_cond_broadcast,
     pthread_cond_destroy,
     pthread_cond_init,
@@ -47,6 +47,7 @@ from leafbox.dataplane.store_crc cimport crc32c
 from leafbox.protocol.errors import LimitExceeded, StoreClosed, StoreError, StoreFull
 
 cdef extern from "<unistd.h>" nogil:
+    ssize_t c_read "read"(int fd, void* data, size_t size)
     int fdatasync(int fd)
 
 cdef extern from "<errno.h>" nogil:
@@ -166,7 +167,7 @@ cdef class Journal(SegmentPool):
 
     def _run(self):
         with nogil:
-            prefer_to_wake()
+            take_short_slices(COMMITTER_SLICE_NS)
             self.commit_forever()
 
     # ------------------------------------------------------------------------------------------ append (loop thread)
@@ -266,8 +267,9 @@ cdef class Journal(SegmentPool):
         self.is_wake_scheduled = False
         pthread_mutex_lock(&self.lock)
         self.is_wake_wanted = True
-        pthread_cond_signal(&self.wake_committer)
         pthread_mutex_unlock(&self.lock)
+        # Only now: the committer runs at once, and would go back to sleep over a lock that is still held.
+        pthread_cond_signal(&self.wake_committer)
 
     # ------------------------------------------------------------------------------------------------- notification
 
@@ -297,9 +299,9 @@ cdef class Journal(SegmentPool):
         cdef uint64_t acknowledged
         cdef int state
         cdef bint is_space_low
-        try:
-            os.eventfd_read(self.event_fd)
-        except BlockingIOError:
+        cdef uint64_t count
+        # Fails if nothing is there, which is fine, too.
+        if c_read(self.event_fd, &count, sizeof(count)) < 0:
             pass
         pthread_mutex_lock(&self.lock)
         acknowledged = self.acknowledged_lsn

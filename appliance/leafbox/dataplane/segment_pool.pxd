@@ -47,7 +47,6 @@ cdef struct Segment:
 cdef double now_s() noexcept nogil
 cdef int write_fully(int fd, const char* data, size_t size, int64_t offset) noexcept nogil
 cdef int wait_until(pthread_cond_t* condition, pthread_mutex_t* lock, double at_s) noexcept nogil
-cdef void prefer_to_wake() noexcept nogil
 
 
 cdef class SegmentPool:

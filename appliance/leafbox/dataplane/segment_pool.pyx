@@ -46,37 +46,6 @@ cdef extern from "<sys/statvfs.h>" nogil:
         unsigned long f_bavail
     int statvfs_of "statvfs"(const char* path, c_statvfs* result)
 
-cdef extern from *:
-    """
-    #include <stdint.h>
-    #include <string.h>
-    #include <sys/syscall.h>
-    #include <unistd.h>
-
-    /* The first version of the kernel's structure; glibc has it only since 2.41. */
-    struct leafbox_sched_attr {
-        uint32_t size, policy;
-        uint64_t flags;
-        int32_t nice;
-        uint32_t priority;
-        uint64_t runtime, deadline, period;
-    };
-
-    static void leafbox_short_slices(uint64_t slice_ns) {
-    #if defined(SYS_sched_setattr) && defined(SYS_sched_getattr)
-        struct leafbox_sched_attr attributes;
-        memset(&attributes, 0, sizeof attributes);
-        if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) == 0 && attributes.policy == 0) {
-            attributes.size = sizeof attributes;
-            attributes.flags = 0;
-            attributes.runtime = slice_ns;
-            syscall(SYS_sched_setattr, 0, &attributes, 0);
-        }
-    #endif
-    }
-    """
-    void leafbox_short_slices(uint64_t slice_ns) noexcept nogil
-
 cdef enum:
     # What is written between two syncs while a spare is made: a sync of the log waits for no more than this.
     ZERO_CHUNK = 1 << 20
@@ -84,8 +53,6 @@ cdef enum:
     # rate measured (60 MB/s, 16 MiB segments).
     SPARES_KEPT = 2
     SPARES_KEPT_MAX = 6
-    # Shortest slice the kernel takes (0.1 ms): whoever has it is run soon after it wakes, since Linux 6.12.
-    WAKING_SLICE_NS = 100000
 
 # For each segment that fills faster than this one spare more is kept; one that took as long as the second ends that.
 cdef double QUICK_FILL_S = 2.0
@@ -123,14 +90,6 @@ cdef int wait_until(pthread_cond_t* condition, pthread_mutex_t* lock, double at_
     deadline.tv_sec = <long>at_s
     deadline.tv_nsec = <long>((at_s - <long>at_s) * 1e9)
     return pthread_cond_timedwait(condition, lock, &deadline)
-
-
-cdef void prefer_to_wake() noexcept nogil:
-    """Let the calling thread run as soon as it wakes, instead of when the one it interrupts has used up its slice.
-
-    On one processor a busy loop would otherwise keep the committer from starting a sync for up to a tick (4 ms).
-    """
-    leafbox_short_slices(WAKING_SLICE_NS)
 
 
 cdef class SegmentPool:

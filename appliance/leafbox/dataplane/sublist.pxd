@@ -1,6 +1,6 @@
 # The subject index: who gets what. One per account, and one per permission list.
 from cpython.object cimport PyObject
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 cdef struct Node            # one token of the trie; private to sublist.pyx
 
@@ -37,6 +37,7 @@ cdef class MatchResult:
     cdef Py_ssize_t group_count
     cdef readonly tuple queue_names
     cdef void drop_queues(self) noexcept
+    cdef void empty(self) noexcept
     # build
     cdef int add_plain(self, dict entries) except -1
     cdef int add_members(self, bytes queue, dict entries) except -1
@@ -48,9 +49,11 @@ cdef class Sublist:
     cdef CacheEntry *cache
     cdef Py_ssize_t cache_capacity
     cdef readonly Py_ssize_t cache_count
-    cdef Py_ssize_t cache_capacity_max
+    cdef Py_ssize_t cache_capacity_max, choosy_from
     cdef readonly Py_ssize_t cached_references
     cdef Py_ssize_t sweep_at
+    cdef uint16_t *newcomers            # what misses left here last, by hash: only the second miss is remembered
+    cdef MatchResult passing            # for a result that is not remembered; reused when nobody holds it
     cdef uint64_t generation
     cdef readonly uint64_t inserts, removes, matches, cache_hits
     cdef type entry_type
@@ -63,6 +66,8 @@ cdef class Sublist:
     cdef MatchResult match(self, const char *subject, Py_ssize_t length)
     cdef bint matches_any(self, const char *subject, Py_ssize_t length) except -1
     cdef MatchResult match_uncached(self, const char *subject, Py_ssize_t length)
+    cdef bint is_newcomer(self, uint64_t hash) noexcept
+    cdef MatchResult match_in_passing(self, const char *subject, Py_ssize_t length)
     cdef void store(self, uint64_t hash, const char *subject, Py_ssize_t length, MatchResult result) noexcept
     cdef inline CacheEntry *place_of(self, uint64_t hash, Py_ssize_t probe) noexcept
     cdef void grow_cache(self) noexcept

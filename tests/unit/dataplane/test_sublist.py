@@ -367,6 +367,53 @@ def test_the_cache_is_bounded(most: int) -> None:
     assert sublist.cache_count > 0 or most == 0
 
 
+def test_a_large_cache_remembers_what_comes_twice() -> None:
+    """Inboxes that are used once leave it alone, and their result is one object used over and over."""
+    sublist = Sublist(choosy_from=64)
+    sublist.insert(b"_INBOX.*", None, 1)
+    sublist.find(b"_INBOX.first")
+    assert sublist.cache_count == 1, "there was no table yet"
+    for number in range(1000):
+        assert plain(sublist, b"_INBOX.%d" % number) == [1]
+    assert sublist.cache_count == 1
+    hits = sublist.cache_hits
+    for _ in range(3):
+        sublist.find(b"_INBOX.again")
+    assert (sublist.cache_count, sublist.cache_hits) == (2, hits + 1)
+
+
+def test_a_result_in_use_is_not_used_again() -> None:
+    """Whoever holds a result sees it unchanged, queue groups included."""
+    sublist = Sublist(choosy_from=64)
+    sublist.insert(b"a.*", None, 1)
+    sublist.insert(b"b.*", None, 2)
+    sublist.insert(b"b.*", b"q", 3)
+    sublist.find(b"x")
+    held = [sublist.find(b"b.1"), sublist.find(b"a.1"), sublist.find(b"b.2")]
+    assert [(found.entries, found.groups, found.queue_names) for found in held] == [
+        ([2], [[3]], (b"q",)),
+        ([1], [], ()),
+        ([2], [[3]], (b"q",)),
+    ]
+    del held
+    for number in range(3, 100):
+        found = sublist.find(b"%c.%d" % (b"ab"[number % 2], number))
+        assert (found.entries, found.groups) == (([1], []) if number % 2 == 0 else ([2], [[3]]))
+
+
+def test_an_unremembered_result_does_not_keep_what_was_removed() -> None:
+    sublist = Sublist(choosy_from=64)
+    entry = Entry()
+    gone = weakref.ref(entry)
+    sublist.insert(b"a.*", None, entry)
+    sublist.insert(b"b", None, 1)
+    sublist.find(b"x")
+    sublist.find(b"a.1")
+    sublist.remove(b"a.*", None, entry)
+    del entry
+    assert gone() is None
+
+
 def test_long_subjects_are_not_remembered() -> None:
     sublist = Sublist()
     sublist.insert(b">", None, 1)
