@@ -5,7 +5,7 @@
 # As root on Debian or a relative the missing packages are installed; anywhere else one exact line says what to do.
 # Nothing is installed, and nothing is printed but the path, when all is there already. Run it alone on a machine
 # that has no make yet: `sh appliance/bootstrap.sh`. With the argument `tests` the programs that tests run beside ours
-# are needed too: mosquitto, as peer and measure of the MQTT gateway.
+# are needed too: mosquitto, as peer and measure of the MQTT gateway, and chromium, to look at the dashboard.
 set -eu
 
 # True when $1 can build us: right version, can make environments, has Python.h.
@@ -36,7 +36,9 @@ missing_packages() {
     # A gcc without libc's headers cannot compile anything, so the compiler is tried, not looked up.
     printf '#include <stdio.h>\n' | ${CC:-cc} -x c -E - >/dev/null 2>&1 || printf 'gcc libc6-dev '
     find_python >/dev/null || [ -n "${PYTHON:-}" ] || printf 'python3 python3-venv python3-dev '
-    [ "$wanted" != tests ] || command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || printf 'mosquitto '
+    [ "$wanted" = tests ] || return 0
+    command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || printf 'mosquitto '
+    command -v chromium >/dev/null || printf 'chromium '
 }
 
 wanted=${1:-build}
