@@ -121,7 +121,8 @@ class Ring:
     def excerpt(self, columns: Sequence[int], first_s: int, end_s: int, points_max: int) -> Excerpt:
         """The rows of a stretch, several taken together where there are more than `points_max`; gaps stay gaps."""
         steps = max((end_s - first_s) // self.step_s, 1)
-        stride = -(-steps // max(points_max, 1))
+        # One point more than fits may come of the aligned beginning.
+        stride = -(-steps // max(points_max - 1, 1)) if steps > points_max else 1
         width_s = stride * self.step_s
         first_s -= first_s % width_s
         times = list(range(first_s, end_s, width_s))
@@ -171,6 +172,9 @@ class Ring:
         try:
             raw = inflater.decompress(body[_HEAD.size :], CHUNK_BYTES_MAX)
         except zlib.error:
+            return False
+        if not inflater.eof:
+            # Cut off, or larger than any chunk of ours; only at its end its checksum is checked.
             return False
         per_series = 1 if self._peaks is self._means else 2
         if len(raw) != series_count * 2 + series_count * per_series * rows * 4 or first_s <= 0:

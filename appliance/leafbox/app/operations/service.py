@@ -22,7 +22,7 @@ from leafbox.app.operations.fixes import Fixer, server_fixes
 from leafbox.app.operations.recorder import Recorder
 from leafbox.app.operations.rings import BoxEvent, EventRing, LogRing
 from leafbox.app.operations.sampler import SampledServer, Sampler
-from leafbox.app.operations.system import figure, rounded, system_document
+from leafbox.app.operations.system import connection_totals, figure, rounded, system_document
 from leafbox.app.operations.tiles import storage_tile, tile, uplink_tile
 from leafbox.app.operations.watch import FRESH_S, LOOK_EVERY_S, IssueWatch, issues_document
 from leafbox.broker.broker import Broker
@@ -278,6 +278,7 @@ class Operations:
         _, health = documents.healthz(HealthzOptions())
         found: Mapping[str, object] = {
             "varz": documents.varz(),
+            "connz": connection_totals(self._server.broker.registry),
             "subsz": documents.subsz(SubszOptions(), now_ns),
             "leafz": documents.leafz(account="", lists_subscriptions=False, now_ns=now_ns),
             "accstatz": documents.accstatz(includes_unused=True, now_ns=now_ns),
