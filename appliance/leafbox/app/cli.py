@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 import leafbox
-from leafbox.app import status_commands, store_commands, top_command
+from leafbox.app import status_commands, store_commands, top_command, uplink_commands
 from leafbox.app.client_commands import print_messages, publish_once
 from leafbox.protocol.errors import ConfigError
 
@@ -23,6 +23,7 @@ app = typer.Typer(help="Leafbox, the edge appliance.", no_args_is_help=True, add
 config_app = typer.Typer(help="Look at a configuration file.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(store_commands.app, name="store")
+app.add_typer(uplink_commands.app, name="uplink")
 status_commands.register(app)
 top_command.register(app)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import leafbox
+from leafbox.app.box_name import box_name
 from leafbox.app.configuration.load import load_options
 from leafbox.app.configuration.options import Options
 from leafbox.app.exit_codes import EXIT_FAILED
@@ -72,10 +73,12 @@ def parse(arguments: Sequence[str]) -> RunArguments:
 def embedded_options(data: Path, host: str, port: int) -> Options:
     """What runs without a configuration file: everything in `data`, reachable from this machine only."""
     options = Options()
+    name = box_name(data)
     return replace(
         options,
+        server=replace(options.server, name=name),
         clients=replace(options.clients, host=host, port=port),
-        jetstream=replace(options.jetstream, is_enabled=True, store_directory=str(data)),
+        jetstream=replace(options.jetstream, is_enabled=True, store_directory=str(data), domain=name),
     )
 
 

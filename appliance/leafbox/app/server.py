@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from leafbox.app import logs
@@ -26,6 +27,7 @@ from leafbox.app.operations.service import Operations
 from leafbox.app.operator import resolve_operator
 from leafbox.app.ports_file import RunFiles
 from leafbox.app.supervisor import Supervisor
+from leafbox.app.uplink import start_uplinks, uplink_facts
 from leafbox.broker.account import Account
 from leafbox.broker.broker import Broker
 from leafbox.broker.config import ConnectionType
@@ -41,6 +43,7 @@ from leafbox.clients.websocket_upgrade import UpgradeHandler, UpgradeKind
 from leafbox.dataplane.connection import Connection
 from leafbox.leaf.context import LeafContext
 from leafbox.leaf.service import LeafService
+from leafbox.leaf.uplink_service import Uplinks
 from leafbox.monitoring.advisories import ServerStamp
 from leafbox.monitoring.box_services import BoxServices
 from leafbox.monitoring.documents import MonitoringDocuments
@@ -100,6 +103,7 @@ class Server:
         self.contexts: list[ClientContext] = []
         self.on_stop: list[Callable[[], None]] = []
         self.durable: DurableSide | None = None
+        self.uplinks: Uplinks | None = None
         self.control = None if data is None else ControlChannel(self.broker, self.passwords, tasks, data)
         self.services = BoxServices(tasks, lambda origin: self.control is not None and self.control.is_own(origin))
         self.operations = None if data is None else Operations(self, data, tasks)
@@ -152,6 +156,9 @@ class Server:
         await self._start_clients()
         await self._start_control()
         self.leafs.connect()
+        self.uplinks = start_uplinks(self.durable, self.leafs, self.services, self._tasks)
+        if self.operations is not None and self.uplinks is not None:
+            self.operations.facts.uplinks = partial(uplink_facts, self.uplinks, self.leafs)
         self._show_facts()
         self.system_services.start()
         self.events.start()
@@ -493,6 +500,8 @@ class Server:
         self.events.stop()
         for client in self.clients():
             client.close("Server Shutdown")
+        if self.uplinks is not None:
+            self.uplinks.stop()
         self.leafs.stop()
         if self._sweeper is not None:
             self._sweeper.cancel()

@@ -42,6 +42,28 @@ async def dial(link: DialledLink, options: LeafOptions) -> None:
         raise UplinkFailed(failure_of_error(error, where)) from error
 
 
+async def probe_transport(remote: LeafRemoteOptions, url: LeafUrl, timeout_s: float) -> str:
+    """Walk the way up to, not including, the login and close again; what was found on it. Raises as `dial`'s steps."""
+    where = f"{url.host}:{url.port}"
+    tls = _tls_context(remote, url)
+    connection = await _reach(remote, url, timeout_s)
+    try:
+        if not url.is_websocket and not (remote.tls is not None and remote.tls.is_handshake_first):
+            tls = _upgrade(await _read_info(connection, remote.first_info_timeout_s, where), tls, remote)
+        if tls is None:
+            return "TCP, no TLS"
+        options = remote.tls or TlsOptions()
+        transport, _ = await asyncio.get_running_loop().create_connection(
+            asyncio.Protocol, sock=connection, ssl=tls, server_hostname=url.host,
+            ssl_handshake_timeout=options.timeout_s,
+        )  # fmt: skip
+        version = transport.get_extra_info("ssl_object").version()
+        transport.abort()
+        return f"TCP, {version}"
+    finally:
+        connection.close()
+
+
 def _tls_context(remote: LeafRemoteOptions, url: LeafUrl) -> ssl.SSLContext | None:
     if remote.tls is None and url.scheme not in ("tls", "wss"):
         return None

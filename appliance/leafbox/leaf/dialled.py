@@ -59,6 +59,9 @@ class DialledLink(LeafLink):
         self._has_begun = False
         self._early_info: bytes | None = None
         self._failure: Failure | None = None
+        self.early_interest: tuple[bytes, ...] = ()
+        """Told together with CONNECT. A hub whose streams fetch from here asks again as soon as it has read CONNECT; if
+        it does not know by then that its request has a taker, its next try is half a minute away."""
 
     # -- handshake ----------------------------------------------------------------------------------------------------
 
@@ -105,7 +108,7 @@ class DialledLink(LeafLink):
         connect.isolate = self.remote.is_isolation_requested
         connect.deny_pub = list(self.remote.deny_imports) or None
         self._add_credentials(connect, info.nonce)
-        self.send(connect.line())
+        self.send(connect.line() + b"".join(b"LS+ %b\r\n" % subject for subject in self.early_interest))
         self.start_handshake_timer(CONNECT_INFO_TIMEOUT_S, STALE_TEXT, "No INFO")
 
     def _offer_compression(self, info: LeafInfo) -> bool:

@@ -70,6 +70,8 @@ class LeafRemote:
         self.failure: Failure | None = None
         self.attempts = 0
         self._since_ns = time.time_ns()
+        self.tells_early = False
+        """Tell the hub with CONNECT that our JetStream can be asked (`DialledLink.early_interest`)."""
         self._was_up = False
         self._task: asyncio.Task[None] | None = None
         self._urls: list[LeafUrl] = list(options.urls)
@@ -141,17 +143,26 @@ class LeafRemote:
             return error.failure
         link = DialledLink(self.context, self.options, url, credentials, self._came_up)
         self.link = link
+        if self.tells_early and self.context.domain():
+            link.early_interest = (f"$JS.{self.context.domain()}.API.>".encode(),)
         try:
             await dial(link, self.context.options)
             if self.state is UplinkState.DIALLING:
                 self._enter(UplinkState.HANDSHAKE)
-            return self._explained(await link.ended, credentials)
+            return self._explained(self._without_early(await link.ended), credentials)
         except UplinkFailed as error:
             return error.failure
         finally:
             link.abort("Client Closed")
             if self.link is link:
                 self.link = None
+
+    def _without_early(self, failure: Failure) -> Failure:
+        """A hub whose user may not hear of our JetStream ends the link for it: not again, and at once."""
+        if self.tells_early and failure.kind is FailureKind.PERMISSIONS:
+            self.tells_early = False
+            return Failure(failure.kind, failure.text)
+        return failure
 
     def _read_credentials(self) -> UserCredentials | None:
         """The file is read for each attempt, so that renewed credentials need no restart."""

@@ -98,6 +98,20 @@ class LeafService:
                 link.reconsider()
             link.refresh_mappings()
 
+    # -- by command ---------------------------------------------------------------------------------------------------
+
+    def attach(self, options: LeafRemoteOptions) -> LeafRemote:
+        """One more remote, which a reload leaves alone; whoever attaches it starts it."""
+        remote = LeafRemote(self.context, options)
+        self.remotes.append(remote)
+        return remote
+
+    def detach(self, remote: LeafRemote) -> None:
+        """Forget a remote that was attached."""
+        remote.stop("Remote Removed")
+        if remote in self.remotes:
+            self.remotes.remove(remote)
+
     def _add(self, added: Iterable[LeafRemoteOptions]) -> None:
         for options in added:
             remote = LeafRemote(self.context, options)

@@ -1,0 +1,140 @@
+"""Store and forward through everything a line, a hub and a power supply can do: nothing lost, nothing twice, in order.
+
+Each run is drawn from its seed: sensors publish into a box whose uplink goes over a bad line to a real nats-server,
+while faults follow one another. At the end the hub's stream must be what was acknowledged at the edge.
+
+LEAFBOX_UPLINK_SEEDS=100 runs more seeds, LEAFBOX_UPLINK_FIRST=7 begins with another; a failure names its seed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.box import RunningBox, free_port
+from tests.support.faulty_line import FaultyLine
+from tests.support.sensors import Sensors, difference, payloads_of
+from tests.support.servers import ServerKind, ServerProcess
+
+FIRST = int(os.environ.get("LEAFBOX_UPLINK_FIRST", "1"))
+SEEDS = range(FIRST, FIRST + int(os.environ.get("LEAFBOX_UPLINK_SEEDS", "3")))
+EVENTS = 7
+DRAIN_TIMEOUT_S = 150.0
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+class Site:
+    """A hub, a bad line, a box with one uplink over it."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.leaf_port, self.client_port = free_port(), free_port()
+        config = (
+            f'server_name: hub\nleafnodes {{ listen: "127.0.0.1:{self.leaf_port}" }}\n'
+            f'jetstream {{ store_dir: "{folder / "hub"}", domain: HUB }}\n'
+        )
+        self.hub = ServerProcess(ServerKind.REAL, folder / "hub-home", "-p", str(self.client_port), config=config)
+        self.line = FaultyLine(self.leaf_port)
+        self.box = RunningBox(folder / "box")
+        self.events: list[str] = []
+
+    def start(self) -> None:
+        self.hub.start()
+        self.box.start()
+        self.box.ask(
+            "uplink.add", url=f"nats-leaf://127.0.0.1:{self.line.port}", forwards=[{"subjects": ["sensors.>"]}]
+        )
+
+    def close(self) -> None:
+        self.box.stop()
+        self.line.__exit__()
+        if self.hub.is_running:
+            self.hub.stop()
+
+    def disturb(self) -> None:
+        """One fault, and its end."""
+        faults = (
+            [self._cut] * 3 + [self._refuse] * 2 + [self._stall] * 2 + [self._throttle] * 2
+            + [self._half_open] + [self._restart_hub] * 2 + [self._kill_box] * 3
+        )  # fmt: skip
+        fault = self.random.choice(faults)
+        self.events.append(fault.__name__)
+        fault()
+        time.sleep(self.random.uniform(0.1, 1.5))
+
+    def _cut(self) -> None:
+        for _ in range(self.random.randint(1, 3)):
+            self.line.cut()
+            time.sleep(self.random.uniform(0, 0.4))
+
+    def _refuse(self) -> None:
+        self.line.refuse()
+        time.sleep(self.random.uniform(0.2, 2.0))
+        self.line.heal()
+
+    def _stall(self) -> None:
+        self.line.stall()
+        time.sleep(self.random.uniform(0.2, 3.0))
+        self.line.heal()
+
+    def _throttle(self) -> None:
+        self.line.bytes_per_second = self.random.randint(5_000, 50_000)
+        self.line.connect_delay_s = self.random.uniform(0, 0.5)
+        time.sleep(self.random.uniform(0.5, 2.0))
+        self.line.heal()
+
+    def _half_open(self) -> None:
+        self.line.half_open()
+        time.sleep(self.random.uniform(0.2, 2.0))
+        if self.random.random() < 0.7:
+            # Most half-open lines end otherwise before the watchdog would find them.
+            self.box.ask("uplink.pause")
+            self.box.ask("uplink.resume")
+
+    def _restart_hub(self) -> None:
+        self.hub.stop()
+        time.sleep(self.random.uniform(0.0, 1.5))
+        self.hub.start()
+
+    def _kill_box(self) -> None:
+        self.box.kill()
+        time.sleep(self.random.uniform(0.0, 0.5))
+        self.box.start()
+
+    def wait_drained(self) -> dict[str, object]:
+        """Until nothing waits any more."""
+        deadline = time.monotonic() + DRAIN_TIMEOUT_S
+        while True:
+            status = self.box.uplink()
+            if not status["queued"] and status["condition"] == "flowing":
+                return status
+            assert time.monotonic() < deadline, f"{self.events}: not drained: {status}\n{self.box.log[-3000:]}"
+            time.sleep(0.1)
+
+
+@pytest.mark.capability("LF06", "LF12")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_hub_has_what_was_acknowledged_whatever_happens(seed: int, tmp_path: Path) -> None:
+    site = Site(tmp_path, seed)
+    try:
+        site.start()
+        with Sensors(site.box.url) as sensors:
+            time.sleep(0.5)
+            for _ in range(EVENTS):
+                site.disturb()
+            sensors.stop()
+        site.line.heal()
+        site.wait_drained()
+        found = asyncio.run(payloads_of(f"nats://127.0.0.1:{site.client_port}", "sensors"))
+        assert len(sensors.acknowledged) > 100, "the sensors hardly got a word in"
+        assert not (wrong := difference(found, sensors)), f"seed {seed}, {site.events}: {wrong}"
+        outages = site.box.ask("uplink.outages")["outages"]
+        assert all(outage["lost"] == 0 for outage in outages), f"seed {seed}: {outages}"
+    finally:
+        site.close()
