@@ -20,6 +20,7 @@ from leafbox.app.configuration.options import Options
 from leafbox.app.configuration.reload import Changes, compare
 from leafbox.app.configuration.unsupported import check_supported
 from leafbox.app.control import ControlChannel
+from leafbox.app.dashboard.service import Dashboard
 from leafbox.app.jetstream import DurableSide, limits_of
 from leafbox.app.jetstream_report import JetstreamReporter
 from leafbox.app.monitoring import ServerFeatures, server_facts
@@ -108,6 +109,7 @@ class Server:
         self.services = BoxServices(tasks, lambda origin: self.control is not None and self.control.is_own(origin))
         self.operations = None if data is None else Operations(self, data, tasks)
         self.supervisor = Supervisor(tasks, self._child_ended)
+        self.dashboard = None if data is None else Dashboard(self, data)
 
     def _authenticator(self, options: Options, operator: OperatorMode | None) -> Authenticator:
         listeners = (options.clients.tls, options.websocket.tls, options.mqtt.tls)
@@ -195,6 +197,9 @@ class Server:
             self.operations.start()
             # Before the store closes: the history's last minute is kept in it.
             self.on_stop.insert(0, self.operations.stop)
+        if self.dashboard is not None:
+            self.dashboard.start()
+            self.on_stop.insert(0, self.dashboard.stop)
         self.services.start(self.broker.system_account)
         self.on_stop.append(self.control.stop)
 

@@ -146,4 +146,7 @@ def read_request(payload: bytes) -> JsonObject:
 def failure(name: str, error: Exception) -> JsonObject:
     """A refusal as the requester sees it."""
     known = error if isinstance(error, BoxRequestFailed) else BoxRequestFailed("failed", f"{name}: {error}")
-    return {"error": {"code": known.code, "description": known.description, "next_step": known.next_step}}
+    told: JsonObject = {"code": known.code, "description": known.description, "next_step": known.next_step}
+    if known.retry_after_s:
+        told["retry_after_s"] = known.retry_after_s
+    return {"error": told}

@@ -50,6 +50,8 @@ class BoxRequestFailed(LeafboxError):
     code: str
     description: str
     next_step: str = ""
+    retry_after_s: float = 0
+    """When the same request may succeed; 0: not known."""
 
     def __str__(self) -> str:
         return f"{self.description} ({self.next_step})" if self.next_step else self.description

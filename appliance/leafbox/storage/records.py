@@ -34,7 +34,7 @@ class BlobKind(enum.IntEnum):
     DASHBOARD_USER = 7
     """Web: a dashboard account (password hash inside)."""
     DASHBOARD_SESSION = 8
-    """Web: a hashed session cookie or API token."""
+    """Web: a login, under the SHA-256 of its cookie."""
     UPLINK_CURSOR = 9
     """Leaf: how far the uplink got."""
     HISTORY = 10
@@ -43,6 +43,10 @@ class BlobKind(enum.IntEnum):
     """Adapters: what is known of a device."""
     SETTING = 12
     """Anything the site changed from the dashboard."""
+    DASHBOARD_TOKEN = 20
+    """Web: an API token, under the SHA-256 of its secret."""
+    AUDIT = 21
+    """Web: one change, who made it and how it ended."""
 
 
 DATABASE_TABLES = (b"meta", b"streams", b"blocks", b"index", b"blobs")

@@ -84,6 +84,7 @@ async def _lifespan(app: FastAPI, core: Core, settings: Settings) -> AsyncIterat
         polling = tasks.create_task(hub.run(), name="event hub")
         yield
         app.state.box.stopping.set()
+        app.state.box.live.stop()
         polling.cancel()
     passwords.close()
     await core.close()

@@ -10,6 +10,9 @@ from leafbox.web.core import Core, Object
 from leafbox.web.models.edges import Connection, Connections
 from leafbox.web.problems import Refusal
 
+CLOSED = 1
+"""CONNZ state in requests over NATS."""
+
 
 async def system_request(core: Core, name: str, body: Object | None = None) -> Object:
     """`$SYS.REQ.SERVER.<id>.<name>`: the `data` of the answer of this box, and of no other one at a hub."""
@@ -30,7 +33,7 @@ async def connections_of(
     if cid is not None:
         body["cid"] = cid
     if state == "closed":
-        body |= {"state": "closed", "sort": "stop"}
+        body |= {"state": CLOSED, "sort": "stop"}
     found = await system_request(core, "CONNZ", body)
     rows = [_connection(each) for each in found.get("connections") or []]
     return Connections(connections=rows, total=int(found.get("total", len(rows))), at_s=time.time())

@@ -68,18 +68,19 @@ async def pages(core: Core, account: str, name: str, key: str, body: Object | No
             return
 
 
-def body_of(data: bytes, bytes_max: int = DATA_BYTES_MAX) -> Body:
-    """A payload for JSON."""
+def body_of(data: bytes, bytes_max: int = DATA_BYTES_MAX, size: int | None = None) -> Body:
+    """A payload for JSON; `size` is the whole length when `data` is only its beginning."""
     shown = data[:bytes_max]
-    is_cut = len(data) > bytes_max
+    size = len(data) if size is None else size
+    is_cut = size > len(shown)
     try:
         text = shown.decode()
     except UnicodeDecodeError as error:
         if not is_cut or error.start < len(shown) - 3:
-            return Body(data=base64.b64encode(shown).decode(), encoding="base64", size=len(data), cut=is_cut)
+            return Body(data=base64.b64encode(shown).decode(), encoding="base64", size=size, cut=is_cut)
         # Only the cut went through a character.
         text = shown[: error.start].decode()
-    return Body(data=text, encoding="text", size=len(data), cut=is_cut)
+    return Body(data=text, encoding="text", size=size, cut=is_cut)
 
 
 def payload_of(data: str, encoding: str) -> bytes:

@@ -32,6 +32,7 @@ STATUS_OF_CODE = {
     "throttled": 429,
     "internal": 502,
     "failed": 422,
+    "restart_needed": 409,
     "wrong_code": 403,
     "claimed": 409,
     "wrong_login": 401,

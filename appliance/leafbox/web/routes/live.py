@@ -14,9 +14,8 @@ from leafbox.web.accounts import AccountName
 from leafbox.web.box import box_of
 from leafbox.web.core import CoreAway
 from leafbox.web.events import MEDIA_TYPE, event_stream
-from leafbox.web.jetstream import payload_of
-from leafbox.web.live import live_message
-from leafbox.web.models.data import Publish, Published, Reply, SubjectTree
+from leafbox.web.jetstream import body_of, payload_of
+from leafbox.web.models.data import LiveMessage, Publish, Published, Reply, SubjectTree
 from leafbox.web.models.data import Request as RequestAsked
 from leafbox.web.problems import Refusal, documented
 from leafbox.web.routing import Responses, may, resource
@@ -32,7 +31,7 @@ EVENTS: Responses = {
 @router.get("/live/subjects", operation_id="list_subjects", dependencies=may("viewer", "live"))
 async def list_subjects(request: Request, account: AccountName) -> SubjectTree:
     """Subjects seen lately with their last values; the first look begins to watch."""
-    return box_of(request).live.tree(account)
+    return await box_of(request).live.tree(account)
 
 
 @router.get("/live/tail", operation_id="tail_messages", dependencies=may("viewer", "live"), responses=EVENTS)
@@ -94,7 +93,14 @@ async def request_reply(request: Request, account: AccountName, given: RequestAs
     except CoreAway:
         detail = f"No answer within {given.timeout_s:g} s."
         raise Refusal(504, "no_answer", detail, "Allow more time, or look at the service.") from None
-    return Reply(message=live_message(message), took_ms=round((time.monotonic() - started) * 1000, 3))
+    shown = LiveMessage(
+        subject=message.subject,
+        reply=message.reply or "",
+        headers={name: [value] for name, value in (message.headers or {}).items()},
+        body=body_of(message.data),
+        at_s=time.time(),
+    )
+    return Reply(message=shown, took_ms=round((time.monotonic() - started) * 1000, 3))
 
 
 def check_subject(subject: str, *, wildcards: bool = False) -> None:
