@@ -41,6 +41,9 @@ def run(
     ] = "127.0.0.1",
     web_port: Annotated[int, typer.Option(help="Port of the dashboard; 0: a free one.")] = 8222,
     web: Annotated[bool, typer.Option(help="Whether to run the dashboard.")] = True,
+    mqtt_port: Annotated[
+        int, typer.Option(help="Port for MQTT without a configuration file; 0: none, -1: a free one.")
+    ] = 1883,
 ) -> None:
     """Run the whole appliance in this terminal; Ctrl-C stops it."""
     from leafbox.app.run_command import RunArguments
@@ -50,6 +53,7 @@ def run(
         data=str(data),
         host=host,
         port=port,
+        mqtt_port=mqtt_port if port > 0 or mqtt_port != 1883 else -1,
         web_host=web_host,
         web_port=web_port if web else -1,
         program=sys.argv[0],

@@ -27,6 +27,8 @@ from leafbox.web.settings import ENVIRONMENT as WEB_ENVIRONMENT
 from leafbox.web.settings import PORT as WEB_PORT
 from leafbox.web.settings import Settings
 
+MQTT_PORT = 1883
+
 WELCOME = """\
 Leafbox {version} is running; its data is in {data}.
 
@@ -48,6 +50,8 @@ class RunArguments:
     data: str = "data"
     host: str = "127.0.0.1"
     port: int = 4222
+    mqtt_port: int = MQTT_PORT
+    """0: no MQTT; -1: a free port."""
     web_host: str = "127.0.0.1"
     web_port: int = WEB_PORT
     """-1: no dashboard; 0: a free port."""
@@ -70,7 +74,7 @@ def parse(arguments: Sequence[str]) -> RunArguments:
     return RunArguments(**vars(parser.parse_args(arguments)))
 
 
-def embedded_options(data: Path, host: str, port: int) -> Options:
+def embedded_options(data: Path, host: str, port: int, mqtt_port: int) -> Options:
     """What runs without a configuration file: everything in `data`, reachable from this machine only."""
     options = Options()
     name = box_name(data)
@@ -78,6 +82,7 @@ def embedded_options(data: Path, host: str, port: int) -> Options:
         options,
         server=replace(options.server, name=name),
         clients=replace(options.clients, host=host, port=port),
+        mqtt=replace(options.mqtt, host=host, port=mqtt_port),
         jetstream=replace(options.jetstream, is_enabled=True, store_directory=str(data), domain=name),
     )
 
@@ -100,7 +105,8 @@ def run(arguments: RunArguments) -> int:
             sys.stderr.write(f"leafbox: {error}\n")
             return EXIT_FAILED
         return run_process(options, lambda: _load(path), on_ready=ready, data=data)
-    return run_process(embedded_options(data, arguments.host, arguments.port), on_ready=ready, data=data)
+    options = embedded_options(data, arguments.host, arguments.port, arguments.mqtt_port)
+    return run_process(options, on_ready=ready, data=data)
 
 
 def web_child(server: Server, arguments: RunArguments) -> ChildSpec:

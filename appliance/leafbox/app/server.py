@@ -24,6 +24,7 @@ from leafbox.app.dashboard.service import Dashboard
 from leafbox.app.jetstream import DurableSide, limits_of
 from leafbox.app.jetstream_report import JetstreamReporter
 from leafbox.app.monitoring import ServerFeatures, server_facts
+from leafbox.app.mqtt import MqttSide
 from leafbox.app.operations.service import Operations
 from leafbox.app.operator import resolve_operator
 from leafbox.app.ports_file import RunFiles
@@ -105,6 +106,7 @@ class Server:
         self.on_stop: list[Callable[[], None]] = []
         self.durable: DurableSide | None = None
         self.uplinks: Uplinks | None = None
+        self.mqtt: MqttSide | None = None
         self.control = None if data is None else ControlChannel(self.broker, self.passwords, tasks, data)
         self.services = BoxServices(tasks, lambda origin: self.control is not None and self.control.is_own(origin))
         self.operations = None if data is None else Operations(self, data, tasks)
@@ -154,6 +156,7 @@ class Server:
         await self._start_monitoring()
         # Before the WebSocket listener, which asks who takes which path.
         self._start_leafs()
+        await self._start_mqtt()
         await self._start_websocket()
         await self._start_clients()
         await self._start_control()
@@ -184,6 +187,21 @@ class Server:
         )
         self.on_stop.append(self.durable.stop)
         self.logger.info("Starting JetStream")
+
+    async def _start_mqtt(self) -> None:
+        options = self.options.mqtt
+        if options.port == 0 or self.durable is None:
+            return
+        self.mqtt = MqttSide(self.options, self.broker, self.durable, self._tasks, self.authenticator, self.events)
+        self.mqtt.start()
+        # Before the store closes: sessions are told that their clients went.
+        self.on_stop.insert(0, self.mqtt.stop)
+        self.upgrade_handlers[UpgradeKind.MQTT] = self.mqtt.websocket_client
+        tls = _tls_listeners(self.options)["mqtt"]
+        facts = ListenerFacts(host=options.host, port=options.port, kind=ConnectionType.MQTT)
+        listener = self.mqtt.listener(self._context(facts, self.mqtt.contexts[ConnectionType.MQTT].rules), tls)
+        await self._listen("mqtt", listener)
+        self.logger.info("Listening for MQTT clients on %s:%d", _shown(options.host), listener.port)
 
     async def _start_control(self) -> None:
         if self.control is None:
@@ -332,6 +350,7 @@ class Server:
         schemes = {
             "client": ("nats", "tls" if self.options.clients.tls else "nats", self.options.clients.host),
             "websocket": ("websocket", "wss" if self.options.websocket.tls else "ws", self.options.websocket.host),
+            "mqtt": ("mqtt", "mqtts" if self.options.mqtt.tls else "mqtt", self.options.mqtt.host),
         }
         found: dict[str, list[str]] = {}
         for name, listener in self._listeners.items():
@@ -458,6 +477,8 @@ class Server:
             # After the closed clients have withdrawn: the index would keep the account alive.
             self.broker.engine.loop.call_soon(account.sublist.clear)
         self._reload_clients()
+        if self.mqtt is not None:
+            self.mqtt.reload(options, authenticator)
         self._reload_leafs(changes, tls["leafnode"])
         self.config_load_ns = time.time_ns()
         self._show_facts()
@@ -530,6 +551,7 @@ def _tls_listeners(options: Options) -> dict[str, TlsListener | None]:
     return {
         "client": TlsListener(clients.tls, allows_plain=clients.is_clear_text_allowed) if clients.tls else None,
         "websocket": TlsListener(websocket.tls) if websocket.tls and websocket.port else None,
+        "mqtt": TlsListener(options.mqtt.tls) if options.mqtt.tls and options.mqtt.port else None,
         "leafnode": TlsListener(options.leaf.tls) if options.leaf.tls and options.leaf.port else None,
     }
 

@@ -87,6 +87,11 @@ class JetStream:
         self.failed_assets: dict[str, str] = {}
         """Streams and consumers that could not be recovered, and why; shown by the health check."""
 
+    @property
+    def gate(self) -> CommitGate:
+        """Where others that store messages wait for them to be durable."""
+        return self._context.gate
+
     # -- accounts -----------------------------------------------------------------------------------------------------
 
     def account(self, name: str) -> JetStreamAccount | None:

@@ -134,7 +134,6 @@ UNSUPPORTED_FEATURES: tuple[UnsupportedFeature, ...] = (
             for remote in options.leaf.remotes
         ),
     ),
-    UnsupportedFeature("mqtt", "the MQTT listener is not supported", _REFUSED, lambda options: options.mqtt.port != 0),
     UnsupportedFeature(
         "leafnodes.compression",
         "s2_better and s2_best are not supported: such links are compressed as s2_fast",

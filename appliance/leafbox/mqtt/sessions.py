@@ -1,0 +1,235 @@
+"""The sessions of one account: found by client id, resumed, taken over, expired, and brought back after a restart."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from leafbox.broker.account import Account
+from leafbox.dataplane.mqtt_plane import MqttPlane
+from leafbox.dataplane.mqtt_session import MqttInterest, MqttSession
+from leafbox.dataplane.stream_ingest import CommitGate
+from leafbox.mqtt.assets import Assets
+from leafbox.mqtt.ports import SessionStore, SessionValue
+from leafbox.mqtt.records import SessionRecord, decode_record, encode_record
+from leafbox.mqtt.session import Session
+from leafbox.mqtt.session_stream import SessionStream
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from leafbox.mqtt.connection import MqttClient
+
+logger = logging.getLogger(__name__)
+
+# The longest time a timer of the loop is set for; longer waits are taken in pieces.
+TIMER_MAX_S = 3600.0
+
+
+def record_key(account: str, client_id: str) -> bytes:
+    """Key of a session's durable values: of one size, however long names are."""
+    return hashlib.sha256(account.encode() + b"\0" + client_id.encode()).digest()
+
+
+class AccountSessions:
+    """All MQTT sessions of one account, with clients connected or not."""
+
+    def __init__(
+        self,
+        account: Account,
+        assets: Assets,
+        gate: CommitGate,
+        store: SessionStore,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.account = account
+        self.assets = assets
+        self.store = store
+        self.gate = gate
+        self._loop = loop
+        self.plane = MqttPlane(
+            account, assets.messages.ingest, assets.retained.ingest, gate, partial(store.extend, SessionValue.PROGRESS)
+        )
+        self.by_id: dict[str, Session] = {}
+        self._by_key: dict[bytes, Session] = {}
+        self._groups: dict[tuple[bytes | None, bytes], set[Session]] = {}
+        self._shown = SessionStream(assets.sessions, loop)
+
+    # -- finding and making -------------------------------------------------------------------------------------------
+
+    def open(self, client_id: str, is_clean: bool, expiry_s: int) -> tuple[Session, bool]:
+        """The session for a client that connects, and whether it was there before. The former client must be gone."""
+        session = self.by_id.get(client_id)
+        if session is not None and is_clean:
+            self.end(session)
+            session = None
+        if session is not None:
+            if session.expiry_timer is not None:
+                session.expiry_timer.cancel()
+                session.expiry_timer = None
+            session.expiry_s = expiry_s
+            session.away_ns = 0
+            return session, True
+        return self._make(client_id, expiry_s), False
+
+    def _make(self, client_id: str, expiry_s: int) -> Session:
+        key = record_key(self.account.name, client_id)
+        core = MqttSession(self.plane, key, is_persistent=expiry_s > 0)
+        core.group_has_others = self.group_has_others
+        session = Session(self, client_id, core, expiry_s)
+        self.by_id[client_id] = session
+        self._by_key[key] = session
+        return session
+
+    def attached(self, session: Session, client: MqttClient) -> None:
+        """A client has taken the session on."""
+        session.client = client
+        for interest in session.interests.values():
+            if interest.is_shared:
+                self.group_joined(interest, session)
+        session.save_head()
+        if session.core.is_persistent:
+            self._shown.show(session)
+
+    def detached(self, session: Session) -> None:
+        """The session's client is gone: end it, or wait for it to come back."""
+        session.client = None
+        session.core.detach()
+        for interest in session.interests.values():
+            if interest.is_shared:
+                self.group_left(interest, session)
+        if session.expiry_s == 0:
+            self.end(session)
+            return
+        session.away_ns = time.time_ns()
+        session.save_head()
+        self._shown.show(session)
+        self._arm_expiry(session)
+
+    def _arm_expiry(self, session: Session) -> None:
+        if session.never_expires:
+            return
+        left_s = session.away_ns / 1e9 + session.expiry_s - time.time()
+        session.expiry_timer = self._loop.call_later(min(max(left_s, 0.0), TIMER_MAX_S), self._expire, session)
+
+    def _expire(self, session: Session) -> None:
+        session.expiry_timer = None
+        if session.client is not None or self.by_id.get(session.client_id) is not session:
+            return
+        if time.time() < session.away_ns / 1e9 + session.expiry_s:
+            self._arm_expiry(session)
+            return
+        logger.info("session expired client_id=%r account=%s", session.client_id, self.account.name)
+        self.end(session)
+
+    def end(self, session: Session) -> int:
+        """The session is over; everything of it goes. Returns the log number."""
+        for timer in (session.expiry_timer, session.will_timer):
+            if timer is not None:
+                timer.cancel()
+        session.expiry_timer = session.will_timer = None
+        if session.will_sender is not None:
+            # [MQTT-3.1.2-8]: a will that waits for its delay is sent when the session ends.
+            sender, session.will_sender = session.will_sender, None
+            sender.publish_will()
+        was_kept = session.core.is_persistent
+        session.withdraw_all()
+        session.core.discard()
+        if self.by_id.get(session.client_id) is session:
+            del self.by_id[session.client_id]
+        self._by_key.pop(session.core.key, None)
+        if not was_kept:
+            return 0
+        self._shown.hide(session)
+        self.store.delete(SessionValue.PROGRESS, session.core.key)
+        return self.store.delete(SessionValue.DEFINITION, session.core.key)
+
+    def log(self, session: Session, delta: bytes) -> int:
+        """Keep a change of a session's definition."""
+        self._shown.show(session)
+        return self.store.extend(SessionValue.DEFINITION, session.core.key, delta)
+
+    # -- shared subscriptions -----------------------------------------------------------------------------------------
+
+    def group_joined(self, interest: MqttInterest, session: Session) -> None:
+        """A member of a group is online."""
+        if session.client is None:
+            return
+        for subscription in interest.subscriptions:
+            self._groups.setdefault((subscription.queue, subscription.subject), set()).add(session)
+
+    def group_left(self, interest: MqttInterest, session: Session) -> None:
+        """A member of a group is gone, or away."""
+        for subscription in interest.subscriptions:
+            key = (subscription.queue, subscription.subject)
+            members = self._groups.get(key)
+            if members is not None:
+                members.discard(session)
+                if not members:
+                    del self._groups[key]
+
+    def group_has_others(self, interest: MqttInterest) -> bool:
+        """Whether somebody of the group is online, so that a member who is away need not keep the message."""
+        return any((each.queue, each.subject) in self._groups for each in interest.subscriptions)
+
+    # -- keeping ------------------------------------------------------------------------------------------------------
+
+    def definition(self, key: bytes) -> bytes | None:
+        """For a checkpoint: a session's definition; None when it is gone."""
+        session = self._by_key.get(key)
+        return encode_record(session.record()) if session is not None and session.core.is_persistent else None
+
+    def progress(self, key: bytes) -> bytes | None:
+        """For a checkpoint: the steps that lead to a session's present state; None when it is gone."""
+        session = self._by_key.get(key)
+        return session.core.snapshot_steps() if session is not None and session.core.is_persistent else None
+
+    def restore(self, record: SessionRecord, steps: list[bytes]) -> None:
+        """Bring one session back; its client may come any time."""
+        session = self._make(record.head.client_id, record.head.expiry_s)
+        session.user = record.head.user
+        session.version = record.head.version
+        session.created_ns = record.head.created_ns
+        session.away_ns = record.head.away_ns or time.time_ns()
+        for each in record.filters:
+            session.subscribe(each)
+        for packed in steps:
+            session.core.restore_steps(packed)
+        self._arm_expiry(session)
+
+    def drop_unneeded(self) -> None:
+        """After all sessions are back: messages that nobody waits for go."""
+        removed = self.plane.drop_unneeded()
+        if removed:
+            logger.info("dropped %d stored messages that no session needs account=%s", removed, self.account.name)
+
+    def stop(self) -> None:
+        """Show nothing more; what is durable stays."""
+        self._shown.stop()
+        for session in self.by_id.values():
+            for timer in (session.expiry_timer, session.will_timer):
+                if timer is not None:
+                    timer.cancel()
+
+
+Restored = dict[str, list[tuple[SessionRecord, list[bytes]]]]
+
+
+def read_sessions(store: SessionStore) -> Restored:
+    """What the store kept of sessions, by account. A damaged record is reported and left out, never the others."""
+    progress = {key: ([value] if value else []) + deltas for key, value, deltas in store.values(SessionValue.PROGRESS)}
+    found: Restored = {}
+    for key, value, deltas in store.values(SessionValue.DEFINITION):
+        try:
+            record = decode_record(value, deltas)
+        except (msgspec.DecodeError, ValueError) as error:
+            logger.error("session record is damaged key=%s reason=%s", key.hex(), error)
+            continue
+        if record is not None:
+            found.setdefault(record.head.account, []).append((record, progress.get(key, [])))
+    return found
