@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+import psutil
+
 from leafbox.app.control_client import ask
 from leafbox.protocol.control import FILE_NAME, Control
 from leafbox.web.settings import ENVIRONMENT, Settings
@@ -178,7 +180,8 @@ class RunningBox:
             self._arguments += ["--config", "box.conf"]
         else:
             self._arguments += ["--port", "-1"]
-        self._settings = settings or Settings(port=0, data=str(self.data))
+        self._arguments += ["--web-port", "0"] if settings is None else ["--no-web"]
+        self._settings = settings
         self._core: subprocess.Popen[str] | None = None
         self.web: subprocess.Popen[str] | None = None
         self.url = ""
@@ -205,12 +208,26 @@ class RunningBox:
             time.sleep(0.05)
 
     def start_web(self) -> None:
-        """Start the web process and wait until it says where it is."""
-        environment = os.environ | {ENVIRONMENT: self._settings.encode()}
-        self.web = subprocess.Popen([sys.executable, "-m", "leafbox.web"], env=environment, text=True)
+        """Start our own web process where settings were given; wait until it says where it is."""
+        if self._settings is not None:
+            environment = os.environ | {ENVIRONMENT: self._settings.encode()}
+            self.web = subprocess.Popen([sys.executable, "-m", "leafbox.web"], env=environment, text=True)
+        self.wait_for_web()
+
+    def wait_for_web(self) -> None:
+        """Until a web process is there that was not there before."""
         before = self.url
         self._wait(lambda: self.control.web not in ("", before), "web")
         self.url = self.control.web
+
+    @property
+    def web_pid(self) -> int:
+        """Process id of the dashboard."""
+        if self.web is not None:
+            return self.web.pid
+        found = [child for child in psutil.Process(self.core_pid).children() if "leafbox.web" in child.cmdline()]
+        assert len(found) == 1, found
+        return found[0].pid
 
     @property
     def control(self) -> Control:
@@ -232,11 +249,14 @@ class RunningBox:
         """Somebody who is not logged in."""
         return Browser(self.url)
 
+    def setup_code(self) -> str:
+        """The one-time code, as the owner of the machine can ask for it."""
+        return str(ask(self.data, "setup.code")["code"])
+
     def claim(self, name: str = ADMIN, password: str = PASSWORD) -> Browser:
         """Claim the box; somebody who is logged in as its administrator."""
         browser = self.browser()
-        code = str(ask(self.data, "setup.code")["code"])
-        answer = browser.post("setup", {"code": code, "name": name, "password": password})
+        answer = browser.post("setup", {"code": self.setup_code(), "name": name, "password": password})
         assert answer.status == 200, answer.body
         return browser
 

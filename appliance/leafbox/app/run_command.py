@@ -17,6 +17,7 @@ import leafbox
 from leafbox.app.box_name import box_name
 from leafbox.app.configuration.load import load_options
 from leafbox.app.configuration.options import Options
+from leafbox.app.dashboard.config_services import FILE_NAME
 from leafbox.app.exit_codes import EXIT_FAILED
 from leafbox.app.lifecycle import run_process
 from leafbox.app.server import Server
@@ -33,12 +34,18 @@ WELCOME = """\
 Leafbox {version} is running; its data is in {data}.
 
 {addresses}
-
+{claim}
 Publish a first reading, in another terminal:
 
   {program} pub site.temperature 21.5{server}
 
 Stop with Ctrl-C.
+"""
+
+CLAIM = """
+Nobody has claimed this box yet: open the dashboard and enter the one-time code
+
+  {code}
 """
 
 
@@ -97,8 +104,8 @@ def run(arguments: RunArguments) -> int:
         if arguments.web_port >= 0 and server.control is not None:
             server.supervisor.start(web_child(server, arguments))
 
-    if arguments.config:
-        path = arguments.config
+    path = arguments.config or own_file(data)
+    if path:
         try:
             options = _load(path)
         except (ConfigError, OSError) as error:
@@ -107,6 +114,12 @@ def run(arguments: RunArguments) -> int:
         return run_process(options, lambda: _load(path), on_ready=ready, data=data)
     options = embedded_options(data, arguments.host, arguments.port, arguments.mqtt_port)
     return run_process(options, on_ready=ready, data=data)
+
+
+def own_file(data: Path) -> str:
+    """The configuration that the dashboard wrote; empty as long as there is none."""
+    path = data / FILE_NAME
+    return str(path) if path.exists() else ""
 
 
 def web_child(server: Server, arguments: RunArguments) -> ChildSpec:
@@ -141,6 +154,7 @@ def welcome_text(server: Server, arguments: RunArguments) -> str:
         addresses="\n".join(f"  {name:<20} {url}" for name, url in shown),
         program=arguments.program,
         server="" if is_default else f" --server {address}",
+        claim=CLAIM.format(code=code) if (code := server.setup_code) and arguments.web_port >= 0 else "",
     )
 
 

@@ -217,6 +217,9 @@ class Server:
             self.on_stop.insert(0, self.operations.stop)
         if self.dashboard is not None:
             self.dashboard.start()
+            if self.operations is not None:
+                self.operations.facts.is_claimed = lambda: self.dashboard is not None and self.dashboard.is_claimed
+                self.operations.facts.dashboard = self.dashboard.listener
             self.on_stop.insert(0, self.dashboard.stop)
         self.services.start(self.broker.system_account)
         self.on_stop.append(self.control.stop)
@@ -375,6 +378,11 @@ class Server:
                 if now_ns - connection.blocked_since_ns > deadline_ns:
                     self.broker.engine.slow_consumers += 1
                     connection.on_write_deadline()
+
+    @property
+    def setup_code(self) -> str:
+        """The one-time code of a box that nobody has claimed; else empty."""
+        return self.dashboard.setup_code if self.dashboard is not None else ""
 
     def clients(self) -> list[ClientConnection]:
         """Live NATS clients."""

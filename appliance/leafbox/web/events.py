@@ -11,7 +11,8 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 from fastapi import Request
@@ -24,9 +25,10 @@ from leafbox.web.core import Core, CoreAway, CoreRefused, Object
 from leafbox.web.flow import FlowMeter
 from leafbox.web.login import renew
 from leafbox.web.models.box import Flow, Issues, Status
-from leafbox.web.models.edges import Bridges, Devices, Uplinks
+from leafbox.web.models.edges import Bridges, Devices
 from leafbox.web.problems import Refusal
 from leafbox.web.routing import told
+from leafbox.web.uplinks import uplinks_of
 
 logger = logging.getLogger(__name__)
 
@@ -44,12 +46,12 @@ WATCHERS_MAX = 64
 """Open event streams; a site has a handful of dashboards with a few pages each."""
 CONNECTIONS_SHOWN = 256
 
-DOCUMENTS: dict[str, tuple[str, type[BaseModel]]] = {
-    "status": ("status.get", Status),
-    "issues": ("issues.list", Issues),
-    "uplinks": ("uplink.status", Uplinks),
-    "devices": ("device.list", Devices),
-    "bridges": ("bridge.list", Bridges),
+DOCUMENTS: dict[str, tuple[str, Callable[[Object], BaseModel]]] = {
+    "status": ("status.get", partial(told, Status)),
+    "issues": ("issues.list", partial(told, Issues)),
+    "uplinks": ("uplink.status", uplinks_of),
+    "devices": ("device.list", partial(told, Devices)),
+    "bridges": ("bridge.list", partial(told, Bridges)),
 }
 
 
@@ -123,8 +125,8 @@ class EventHub:
 
     async def _poll(self) -> None:
         try:
-            for name, (request, model) in DOCUMENTS.items():
-                await self._poll_document(name, request, model)
+            for name, (request, convert) in DOCUMENTS.items():
+                await self._poll_document(name, request, convert)
             found = await connections_of(self._core, "open", 0, CONNECTIONS_SHOWN, subscriptions=False)
             self.send("connections", found.model_dump())
         except (CoreAway, Refusal) as error:
@@ -136,12 +138,12 @@ class EventHub:
         self._is_online = True
         self.send("core", {"online": True})
 
-    async def _poll_document(self, name: str, request: str, model: type[BaseModel]) -> None:
+    async def _poll_document(self, name: str, request: str, convert: Callable[[Object], BaseModel]) -> None:
         if time.monotonic() < self._ask_again.get(name, 0):
             return
         try:
             document: Object = await self._core.request(request)
-            self.send(name, told(model, document).model_dump())
+            self.send(name, convert(document).model_dump())
         except (CoreRefused, Refusal) as error:
             logger.debug("poll %s: %s", name, error)
             self._ask_again[name] = time.monotonic() + UNAVAILABLE_S

@@ -13,8 +13,8 @@ from leafbox.web.connections import connections_of
 from leafbox.web.core import Core, CoreRefused, Object
 from leafbox.web.jetstream import JetStreamRefused, pages
 from leafbox.web.models.box import Flow, FlowEdge, FlowNode
-from leafbox.web.models.edges import Connection, Uplinks
-from leafbox.web.routing import told
+from leafbox.web.models.edges import Connection
+from leafbox.web.uplinks import uplinks_of
 
 CLIENTS_MAX = 24
 """Clients drawn one by one, busiest first; a drawing with more cannot be read. The rest is one node."""
@@ -113,7 +113,7 @@ class FlowMeter:
 
     async def _draw_uplinks(self, nodes: list[FlowNode], edges: list[FlowEdge]) -> None:
         try:
-            uplinks = told(Uplinks, await self._core.request("uplink.status")).uplinks
+            uplinks = uplinks_of(await self._core.request("uplink.status")).uplinks
         except CoreRefused:
             return
         known = {node.id for node in nodes}

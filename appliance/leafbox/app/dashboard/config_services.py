@@ -238,9 +238,13 @@ class ConfigServices:
 def equivalent_text(options: Options) -> str:
     """A file that says what a start without one says."""
     lines = ["# Leafbox runs without a configuration file; this one says the same.", ""]
+    if options.server.name:
+        lines.append(f'server_name: "{options.server.name}"')
     lines.append(f'listen: "{options.clients.host}:{options.clients.port}"')
     if options.jetstream.is_enabled:
-        lines += ["", "jetstream {", f'  store_dir: "{options.jetstream.store_directory}"', "}"]
+        lines += ["", "jetstream {", f'  store_dir: "{options.jetstream.store_directory}"']
+        lines += [f'  domain: "{options.jetstream.domain}"'] if options.jetstream.domain else []
+        lines.append("}")
     if options.mqtt.port:
         lines += ["", "mqtt {", f'  listen: "{options.mqtt.host}:{options.mqtt.port}"', "}"]
     return "\n".join(lines) + "\n"

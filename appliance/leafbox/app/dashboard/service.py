@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from leafbox.app.control import ControlChannel
 from leafbox.app.dashboard.access_services import AccessServices, ConfiguredServer
@@ -20,6 +21,7 @@ from leafbox.app.dashboard.live_services import LiveServices
 from leafbox.app.dashboard.people_services import PeopleServices, text
 from leafbox.app.jetstream import DurableSide
 from leafbox.monitoring.box_services import BoxServices
+from leafbox.monitoring.box_snapshot import ListenerFact
 from leafbox.protocol.errors import BoxRequestFailed
 from leafbox.protocol.jetstream.go_json import JsonObject
 from leafbox.storage.config import StorageOptions
@@ -76,6 +78,18 @@ class Dashboard:
         self.live = LiveServices(self._server.broker)
         self.live.register(services)
         services.add("web.started", self._web_started)
+
+    @property
+    def is_claimed(self) -> bool | None:
+        """Whether anybody may log in; None before the start."""
+        return self.people.people.is_claimed if self.people is not None else None
+
+    def listener(self) -> ListenerFact | None:
+        """The dashboard's door, once its web process has said where it listens."""
+        if not self.url:
+            return None
+        parts = urlsplit(self.url)
+        return ListenerFact("dashboard", parts.hostname or "", parts.port or 0, True, parts.scheme == "https")
 
     def stop(self) -> None:
         """Let go."""

@@ -26,6 +26,7 @@ from leafbox.web.models.edges import (
 )
 from leafbox.web.problems import documented
 from leafbox.web.routing import filled, may, resource, told
+from leafbox.web.uplinks import addition_of, outages_of, snippet_of, test_of, uplink_of, uplinks_of
 
 router = resource("edges")
 
@@ -93,7 +94,7 @@ async def rotate_device(request: Request, name: Name) -> DeviceCredential:
 @router.get("/uplinks", operation_id="list_uplinks", dependencies=may("viewer", "uplinks"), tags=["uplinks"])
 async def list_uplinks(request: Request) -> Uplinks:
     """Links to hubs, and whether data flows."""
-    return told(Uplinks, await box_of(request).core.request("uplink.status"))
+    return uplinks_of(await box_of(request).core.request("uplink.status"))
 
 
 @router.post(
@@ -106,7 +107,8 @@ async def list_uplinks(request: Request) -> Uplinks:
 )
 async def add_uplink(request: Request, given: NewUplink) -> Uplink:
     """Link up to a hub, without a restart."""
-    return told(Uplink, await box_of(request).core.request("uplink.add", filled(**given.model_dump())))
+    box = box_of(request)
+    return uplink_of(await box.core.request("uplink.add", addition_of(given, box.settings.data_directory)))
 
 
 @router.delete(
@@ -116,9 +118,9 @@ async def add_uplink(request: Request, given: NewUplink) -> Uplink:
     tags=["uplinks"],
     responses=documented(404),
 )
-async def remove_uplink(request: Request, name: Name) -> Done:
-    """Take a link down for good."""
-    await box_of(request).core.request("uplink.remove", {"name": name})
+async def remove_uplink(request: Request, name: Name, force: bool = False) -> Done:
+    """Take a link down for good; `force`: although messages wait, which stay in their local streams then."""
+    await box_of(request).core.request("uplink.rm", {"name": name, "is_forced": force}, LONG_TIMEOUT_S)
     return Done()
 
 
@@ -131,7 +133,7 @@ async def remove_uplink(request: Request, name: Name) -> Done:
 )
 async def test_uplink(request: Request, name: Name) -> UplinkTest:
     """Try every step from name resolution to a message that the hub has stored."""
-    return told(UplinkTest, await box_of(request).core.request("uplink.test", {"name": name}, LONG_TIMEOUT_S))
+    return test_of(await box_of(request).core.request("uplink.test", {"name": name}, LONG_TIMEOUT_S))
 
 
 @router.post(
@@ -143,7 +145,7 @@ async def test_uplink(request: Request, name: Name) -> UplinkTest:
 )
 async def control_uplink(request: Request, name: Name, action: Literal["pause", "resume", "drain"]) -> Uplink:
     """Pause, go on, or send everything that waits and then pause."""
-    return told(Uplink, await box_of(request).core.request(f"uplink.{action}", {"name": name}, LONG_TIMEOUT_S))
+    return uplink_of(await box_of(request).core.request(f"uplink.{action}", {"name": name}, LONG_TIMEOUT_S))
 
 
 @router.get(
@@ -155,7 +157,7 @@ async def control_uplink(request: Request, name: Name, action: Literal["pause", 
 )
 async def list_outages(request: Request, name: Name, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Outages:
     """The outage ledger of a link."""
-    return told(Outages, await box_of(request).core.request("uplink.outages", {"name": name, "limit": limit}))
+    return outages_of(await box_of(request).core.request("uplink.outages", {"name": name}), limit)
 
 
 @router.get(
@@ -167,7 +169,7 @@ async def list_outages(request: Request, name: Name, limit: Annotated[int, Query
 )
 async def get_hub_snippet(request: Request, name: Name) -> HubSnippet:
     """What to run or paste at the hub."""
-    return told(HubSnippet, await box_of(request).core.request("uplink.hub-snippet", {"name": name}))
+    return snippet_of(await box_of(request).core.request("uplink.hub-snippet", {"name": name}))
 
 
 @router.get("/bridges", operation_id="list_bridges", dependencies=may("viewer", "bridges"), tags=["bridges"])
