@@ -1481,7 +1481,7 @@ export interface Operations {
   };
   "DELETE /uplinks/{name}": {
     path: { name: string };
-    query: Record<never, never>;
+    query: { force?: boolean };
     body: undefined;
     answer: Done;
   };
