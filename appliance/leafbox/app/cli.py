@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 import leafbox
-from leafbox.app import status_commands, store_commands, top_command, uplink_commands
+from leafbox.app import device_commands, status_commands, store_commands, top_command, uplink_commands
 from leafbox.app.client_commands import print_messages, publish_once
 from leafbox.protocol.errors import ConfigError
 
@@ -26,6 +26,8 @@ app.add_typer(store_commands.app, name="store")
 app.add_typer(uplink_commands.app, name="uplink")
 status_commands.register(app)
 top_command.register(app)
+app.add_typer(device_commands.app, name="device")
+app.command("translate")(device_commands.translate_command)
 
 DEFAULT_DATA = Path("data")
 

@@ -21,6 +21,7 @@ from leafbox.app.configuration.reload import Changes, compare
 from leafbox.app.configuration.unsupported import check_supported
 from leafbox.app.control import ControlChannel
 from leafbox.app.dashboard.service import Dashboard
+from leafbox.app.devices import Devices
 from leafbox.app.jetstream import DurableSide, limits_of
 from leafbox.app.jetstream_report import JetstreamReporter
 from leafbox.app.monitoring import ServerFeatures, server_facts
@@ -57,6 +58,7 @@ from leafbox.monitoring.varz import ServerFacts
 from leafbox.protocol.errors import LeafboxError
 from leafbox.protocol.nkeys import KeyPair, KeyRole
 from leafbox.security.authentication import Authenticator, ListenerRules
+from leafbox.security.device_users import DeviceAuthenticator
 from leafbox.security.operator import OperatorMode
 from leafbox.security.passwords import PasswordVerifier
 from leafbox.security.tls import TlsListener, server_context
@@ -89,6 +91,7 @@ class Server:
         self.is_lame_duck = False
         self._is_stopping = False
         self.stopped = asyncio.Event()
+        self.devices = None if data is None else Devices(self, data)
         self.authenticator = self._authenticator(options, operator)
         self._listeners: dict[str, ClientListener] = {}
         self._monitoring: MonitoringListener | None = None
@@ -116,8 +119,17 @@ class Server:
     def _authenticator(self, options: Options, operator: OperatorMode | None) -> Authenticator:
         listeners = (options.clients.tls, options.websocket.tls, options.mqtt.tls)
         maps_certificates = any(tls is not None and tls.is_peer_mapped_to_user for tls in listeners)
-        return Authenticator(
-            options.security, self.passwords, operator=operator, maps_certificates_somewhere=maps_certificates
+        if self.devices is None:
+            return Authenticator(
+                options.security, self.passwords, operator=operator, maps_certificates_somewhere=maps_certificates
+            )
+        return DeviceAuthenticator(
+            options.security,
+            self.passwords,
+            self.devices.users,
+            self.devices.seen,
+            operator=operator,
+            maps_certificates_somewhere=maps_certificates,
         )
 
     def _leaf_service(self, options: Options) -> LeafService:
@@ -221,6 +233,8 @@ class Server:
                 self.operations.facts.is_claimed = lambda: self.dashboard is not None and self.dashboard.is_claimed
                 self.operations.facts.dashboard = self.dashboard.listener
             self.on_stop.insert(0, self.dashboard.stop)
+        if self.devices is not None:
+            self.devices.register(self.services)
         self.services.start(self.broker.system_account)
         self.on_stop.append(self.control.stop)
 
