@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 IMAGE_BYTES = 2 << 30
+SMALL_IMAGE_BYTES = 256 << 20  # For a smoke test, which stores next to nothing.
 # /sys/block/<device>/stat counts sectors of this size whatever the device's own are.
 SECTOR_BYTES = 512
 _WRITTEN_SECTORS_FIELD = 6
@@ -51,9 +52,9 @@ class Flash:
 
 
 @contextlib.contextmanager
-def mounted_flash(directory: Path) -> Iterator[Flash]:
+def mounted_flash(directory: Path, image_bytes: int = IMAGE_BYTES) -> Iterator[Flash]:
     """A fresh file system mounted below `directory`, unmounted afterwards. One at a time."""
-    image, mount = _image(), directory / "flash"
+    image, mount = _image(image_bytes), directory / "flash"
     mount.mkdir(parents=True)
     # No lazy initialisation: its background writes would be counted as the store's. No discard: it punches holes.
     options = "lazy_itable_init=0,lazy_journal_init=0,nodiscard"
@@ -70,13 +71,13 @@ def mounted_flash(directory: Path) -> Iterator[Flash]:
 
 
 @functools.cache
-def _image() -> Path:
+def _image(size: int) -> Path:
     """The image's file, every block of it written; deleted when the process ends."""
     descriptor, name = tempfile.mkstemp(prefix="leafbox-bench-flash-")
     atexit.register(Path(name).unlink, missing_ok=True)
     zeros = bytes(_PIECE_BYTES)
     with os.fdopen(descriptor, "wb") as file:
-        for _ in range(IMAGE_BYTES // _PIECE_BYTES):
+        for _ in range(size // _PIECE_BYTES):
             file.write(zeros)
         file.flush()
         os.fsync(file.fileno())

@@ -11,55 +11,22 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
+import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from tests.benchmarks.generator import LoadFailed
+from tests.benchmarks.machine import memory_bytes
 from tests.benchmarks.scenario import OURS, REAL, REAL_SYNCED, Bench, Contender, Metric, Scenario, Values
+from tests.benchmarks.stream_setup import api, config, create_consumer, create_stream, filled
 from tests.support.servers import ServerProcess
 
 PUBLISH_SECONDS = 3
+STREAMS = 8
+CONSUMERS = 1000
+SETTLE_S = 0.5  # For memory after a start.
 CHUNK_BYTES = 128 * 1024  # What clients cut objects into.
 OBJECT_BYTES = 50 << 20
-API_TIMEOUT_S = 30.0
-
-
-def _config(bench: Bench) -> str:
-    assert bench.flash is not None
-    store = bench.flash.directory / "store"
-    return f'jetstream {{ store_dir: "{store}", max_file: 1GB, {bench.contender.jetstream} }}'
-
-
-def _api(server: ServerProcess, subject: str, request: dict[str, object]) -> dict[str, object]:
-    """One JetStream API request; `LoadFailed` when it is refused."""
-    body = json.dumps(request).encode()
-    with (
-        socket.create_connection(("127.0.0.1", server.client_port), API_TIMEOUT_S) as wire,
-        wire.makefile("rb") as lines,
-    ):
-        wire.sendall(
-            b'CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\nSUB _INBOX.api 1\r\n'
-            b"PUB $JS.API.%s _INBOX.api %d\r\n%s\r\n" % (subject.encode(), len(body), body)
-        )
-        for line in lines:
-            if line.startswith(b"MSG "):
-                answer: dict[str, object] = json.loads(lines.read(int(line.split()[-1])))
-                if "error" in answer:
-                    raise LoadFailed(f"{subject}: {answer['error']}")
-                return answer
-            if line.startswith((b"HMSG ", b"-ERR")):
-                break
-    raise LoadFailed(f"{subject}: no JetStream answers")
-
-
-def _create_stream(server: ServerProcess, name: str, subjects: list[str], **more: object) -> None:
-    config = {"name": name, "subjects": subjects, "storage": "file", "retention": "limits", **more}
-    _api(server, f"STREAM.CREATE.{name}", config)
-
-
-def _create_consumer(server: ServerProcess, stream: str, name: str, **more: object) -> None:
-    config = {"durable_name": name, "ack_policy": "explicit", **more}
-    _api(server, f"CONSUMER.DURABLE.CREATE.{stream}.{name}", {"stream_name": stream, "config": config})
 
 
 def _publish(in_flight: int, size: int) -> Callable[[Bench], Values]:
@@ -67,8 +34,8 @@ def _publish(in_flight: int, size: int) -> Callable[[Bench], Values]:
 
     def measure(bench: Bench) -> Values:
         assert bench.flash is not None
-        with bench.server(_config(bench)) as server:
-            _create_stream(server, "BENCH", ["bench.js"])
+        with bench.server(config(bench)) as server:
+            create_stream(server, "BENCH", ["bench.js"])
             counted = bench.flash.written_bytes() if bench.flash.is_counted else 0
             figures = bench.load(
                 server, "requests", subject="bench.js", size=size, window=in_flight, count=2_000_000,
@@ -82,17 +49,29 @@ def _publish(in_flight: int, size: int) -> Callable[[Bench], Values]:
     return measure
 
 
-def _filled(bench: Bench, server: ServerProcess, count: int, size: int = 128) -> None:
-    _create_stream(server, "BENCH", ["bench.js"])
-    bench.load(server, "requests", subject="bench.js", size=size, window=1000, count=count)
+def _publish_to_many(bench: Bench) -> Values:
+    """Messages go to each stream in turn; one commit covers what came for all of them."""
+    assert bench.flash is not None
+    with bench.server(config(bench)) as server:
+        for number in range(STREAMS):
+            create_stream(server, f"BENCH{number}", [f"bench.many{number:05}"])
+        counted = bench.flash.written_bytes() if bench.flash.is_counted else 0
+        figures = bench.load(
+            server, "requests", subject="bench.many", keys=STREAMS, size=128, window=1000, count=2_000_000,
+            seconds=max(1, round(PUBLISH_SECONDS * bench.scale)),
+        )  # fmt: skip
+    values = {"rate": figures["rate"], "p50": figures["p50_us"]}
+    if bench.flash.is_counted:
+        values["device"] = (bench.flash.written_bytes() - counted) / figures["messages"]
+    return values
 
 
 def _fetch(batch: int, acks: str) -> Callable[[Bench], Values]:
     def measure(bench: Bench) -> Values:
         count = bench.amount(50_000)
-        with bench.server(_config(bench)) as server:
-            _filled(bench, server, count)
-            _create_consumer(server, "BENCH", "puller", ack_policy=acks, max_ack_pending=100_000)
+        with bench.server(config(bench)) as server:
+            filled(bench, server, count)
+            create_consumer(server, "BENCH", "puller", ack_policy=acks, max_ack_pending=100_000)
             figures = bench.load(
                 server, "fetch", stream="BENCH", consumer="puller", batch=batch, count=count, acks=acks
             )
@@ -103,27 +82,44 @@ def _fetch(batch: int, acks: str) -> Callable[[Bench], Values]:
 
 def _collect(bench: Bench, server: ServerProcess, stream: str, count: int) -> Values:
     """What an ordered consumer costs: ephemeral, push, no acknowledgements, flow control, in memory."""
-    config = {
+    wanted = {
         "deliver_subject": "bench.deliver", "deliver_policy": "all", "ack_policy": "none", "flow_control": True,
         "idle_heartbeat": 5_000_000_000, "max_deliver": 1, "mem_storage": True, "num_replicas": 1,
     }  # fmt: skip
-    body = json.dumps({"stream_name": stream, "config": config}, separators=(",", ":"))
+    body = json.dumps({"stream_name": stream, "config": wanted}, separators=(",", ":"))
     return bench.load(
         server, "collect", subject="bench.deliver", start=f"$JS.API.CONSUMER.CREATE.{stream}", body=body, count=count
     )
 
 
+def _push(bench: Bench) -> Values:
+    """A durable push consumer, each message acknowledged; 1,000 may be unacknowledged, the usual limit."""
+    count = bench.amount(100_000)
+    with bench.server(config(bench)) as server:
+        filled(bench, server, count)
+        wanted = {
+            "durable_name": "pushed", "deliver_subject": "bench.deliver", "ack_policy": "explicit",
+            "max_ack_pending": 1000,
+        }  # fmt: skip
+        body = json.dumps({"stream_name": "BENCH", "config": wanted}, separators=(",", ":"))
+        start = "$JS.API.CONSUMER.DURABLE.CREATE.BENCH.pushed"
+        figures = bench.load(
+            server, "collect", subject="bench.deliver", start=start, body=body, count=count, acks="explicit"
+        )
+    return {"rate": figures["rate"]}
+
+
 def _ordered(bench: Bench) -> Values:
     count = bench.amount(100_000)
-    with bench.server(_config(bench)) as server:
-        _filled(bench, server, count)
+    with bench.server(config(bench)) as server:
+        filled(bench, server, count)
         return {"rate": _collect(bench, server, "BENCH", count)["rate"]}
 
 
 def _key_value(bench: Bench) -> Values:
     keys = 1000
-    with bench.server(_config(bench)) as server:
-        _create_stream(
+    with bench.server(config(bench)) as server:
+        create_stream(
             server, "KV_bench", ["$KV.bench.>"], max_msgs_per_subject=1, discard="new", allow_rollup_hdrs=True,
             allow_direct=True, deny_delete=True,
         )  # fmt: skip
@@ -147,8 +143,8 @@ def _object(bench: Bench) -> Values:
     chunks = bench.amount(OBJECT_BYTES // CHUNK_BYTES, 10)
     name = base64.urlsafe_b64encode(b"bench").decode()
     assert bench.flash is not None
-    with bench.server(_config(bench)) as server:
-        _create_stream(server, "OBJ_bench", [f"$O.bench.C.{name}", f"$O.bench.M.{name}"], allow_rollup_hdrs=True)
+    with bench.server(config(bench)) as server:
+        create_stream(server, "OBJ_bench", [f"$O.bench.C.{name}", f"$O.bench.M.{name}"], allow_rollup_hdrs=True)
         counted = bench.flash.written_bytes() if bench.flash.is_counted else 0
         put = bench.load(server, "requests", subject=f"$O.bench.C.{name}", size=CHUNK_BYTES, window=10, count=chunks)
         values = {}
@@ -159,6 +155,48 @@ def _object(bench: Bench) -> Values:
     return {"put": put["rate"] * megabytes, "get": get["rate"] * megabytes, **values}
 
 
+def _start_full(bench: Bench) -> Values:
+    """From starting the process to `Server is ready`, with a stream of 1,000 subjects; and what memory it took then."""
+    count = bench.amount(1_000_000)
+    with bench.server(config(bench)) as server:
+        time.sleep(SETTLE_S)
+        empty = memory_bytes(server.pid)
+        filled(bench, server, count, subjects=1000)
+    started = time.monotonic()
+    with bench.server(config(bench)) as server:
+        ready = time.monotonic() - started
+        found = api(server, "STREAM.INFO.BENCH", {})
+        state = found["state"]
+        if not isinstance(state, dict) or state["messages"] != count:
+            raise LoadFailed(f"the stream came back with {state}")
+        time.sleep(SETTLE_S)
+        grown = memory_bytes(server.pid) - empty
+    return {"ready": ready, "memory per message": max(grown, 1) / count}
+
+
+def _many_consumers(bench: Bench) -> Values:
+    """Durable pull consumers without requests: what each publish has to look past."""
+    count = bench.amount(CONSUMERS)
+    with bench.server(config(bench)) as server:
+        create_stream(server, "BENCH", ["bench.js"])
+        time.sleep(SETTLE_S)
+        before = memory_bytes(server.pid)
+        started = time.monotonic()
+        for number in range(count):
+            create_consumer(server, "BENCH", f"c{number}")
+        elapsed = time.monotonic() - started
+        grown = memory_bytes(server.pid) - before
+        figures = bench.load(
+            server, "requests", subject="bench.js", size=128, window=1000, count=500_000,
+            seconds=max(1, round(PUBLISH_SECONDS * bench.scale)),
+        )  # fmt: skip
+    return {
+        "created": count / elapsed,
+        "memory per consumer": max(grown, 1) / count / 1024,
+        "publish, 1000 in flight": figures["rate"],
+    }
+
+
 def _scenario(
     name: str, measure: Callable[[Bench], Values], *metrics: Metric, contenders: tuple[Contender, ...] = (REAL, OURS)
 ) -> Scenario:
@@ -166,14 +204,23 @@ def _scenario(
 
 
 def _publishing(name: str, in_flight: int, size: int) -> Scenario:
-    """Only publishing meets nats-server in both settings: filling a synced stream to read it takes minutes."""
-    metrics = (_RATE, *_ACK_TIME, _DEVICE)
-    return _scenario(name, _publish(in_flight, size), *metrics, contenders=(REAL, REAL_SYNCED, OURS))
+    """Only publishing meets nats-server in both settings: filling a synced stream to read it takes minutes.
+
+    What is wanted is wanted of small messages; large ones are bound by the device.
+    """
+    rate, p50, device = _RATE, _ACK_P50, _DEVICE
+    if size == 128 and in_flight == 1:
+        p50, device = replace(_ACK_P50, synced_ratio_limit=1.0), replace(_DEVICE, limit=5000)
+    elif size == 128 and in_flight == 1000:
+        rate, device = replace(_RATE, ratio_limit=1.2, synced_ratio_limit=40), replace(_DEVICE, limit=500)
+    return _scenario(name, _publish(in_flight, size), rate, p50, _ACK_P99, device, contenders=(REAL, REAL_SYNCED, OURS))
 
 
 _RATE = Metric("rate", "messages/s")
+_READ_RATE = Metric("rate", "messages/s", ratio_limit=1.0)
 _DEVICE = Metric("device", "bytes written per message", False)
-_ACK_TIME = (Metric("p50", "µs to the ack", False), Metric("p99", "µs to the ack", False))
+_ACK_P50 = Metric("p50", "µs to the ack", False)
+_ACK_P99 = Metric("p99", "µs to the ack", False)
 
 SCENARIOS = [
     *(
@@ -181,10 +228,21 @@ SCENARIOS = [
         for text, size in (("128 B", 128), ("4 KiB", 4096))
         for flight in (1, 100, 1000)
     ),
-    _scenario("pull, batches of 100, no acks", _fetch(100, "none"), _RATE),
-    _scenario("pull, batches of 100, explicit acks", _fetch(100, "explicit"), _RATE),
-    _scenario("pull, one by one, explicit acks", _fetch(1, "explicit"), _RATE),
-    _scenario("ordered consumer", _ordered, _RATE),
+    # Not beside `sync_interval: always`, which loses requests when thousands wait.
+    _scenario("publish 128 B, 4000 in flight", _publish(4000, 128), _RATE, _ACK_P50, _ACK_P99, _DEVICE),
+    _scenario(
+        f"publish 128 B, {STREAMS} streams at once, 1000 in flight",
+        _publish_to_many,
+        _RATE,
+        _ACK_P50,
+        _DEVICE,
+        contenders=(REAL, REAL_SYNCED, OURS),
+    ),
+    _scenario("pull, batches of 100, no acks", _fetch(100, "none"), _READ_RATE),
+    _scenario("pull, batches of 100, explicit acks", _fetch(100, "explicit"), _READ_RATE),
+    _scenario("pull, one by one, explicit acks", _fetch(1, "explicit"), _READ_RATE),
+    _scenario("push, explicit acks", _push, _READ_RATE),
+    _scenario("ordered consumer", _ordered, _READ_RATE),
     _scenario(
         "key-value, 128 B",
         _key_value,
@@ -198,5 +256,18 @@ SCENARIOS = [
         Metric("put", "MB/s"),
         Metric("get", "MB/s"),
         Metric("device", "bytes written per byte", False),
+    ),
+    _scenario(
+        "start with 1,000,000 messages",
+        _start_full,
+        Metric("ready", "s", False, limit=2.0),
+        Metric("memory per message", "bytes", False, limit=64),
+    ),
+    _scenario(
+        f"{CONSUMERS:,} consumers of one stream",
+        _many_consumers,
+        Metric("created", "consumers/s"),
+        Metric("memory per consumer", "KiB", False),
+        Metric("publish, 1000 in flight", "messages/s"),
     ),
 ]

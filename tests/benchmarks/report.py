@@ -49,6 +49,8 @@ class Measured:
                 "metric": metric.name,
                 "unit": metric.unit,
                 "wanted_ratio": metric.ratio_limit,
+                "wanted_ratio_to_synced": metric.synced_ratio_limit,
+                "wanted": metric.limit,
                 "is_higher_better": metric.is_higher_better,
                 "servers": {
                     contender.name: {
@@ -86,11 +88,11 @@ def ceilings_table(placement: Placement, ceilings: dict[str, float]) -> str:
     return "\n".join([*lines, *(f"| {name} | {_number(rate)} |" for name, rate in ceilings.items()), ""])
 
 
-def verdict(metric: Metric, ratio: float | None) -> str:
+def verdict(metric: Metric, value: float | None, limit: float | None) -> str:
     """`met`, `missed`, or nothing where nothing is wanted or known."""
-    if metric.ratio_limit is None or ratio is None:
+    if limit is None or value is None:
         return ""
-    is_met = ratio >= metric.ratio_limit if metric.is_higher_better else ratio <= metric.ratio_limit
+    is_met = value >= limit if metric.is_higher_better else value <= limit
     return "met" if is_met else "MISSED"
 
 
@@ -102,12 +104,15 @@ def _line(one: Measured, metric: Metric, contender: Contender) -> str:
         return "| " + " | ".join([*start, f"– {problem}", "", "", "", "", ""]) + " |"
     median, spread = _number(statistics.median(values)), f"{_number(min(values))} – {_number(max(values))}"
     others = f"{max(values.get(DISTURBANCE, 0.0) for values in one.rounds[contender.name]):.0%}"
-    if contender == OURS:
-        return "| " + " | ".join([*start, median, spread, "", "", "", others]) + " |"
-    ratio = one.ratio(contender, metric)
+    limit = metric.limit_beside(contender)
     sign = "≥" if metric.is_higher_better else "≤"
-    wanted = f"{sign} {metric.ratio_limit}" if metric.ratio_limit is not None else ""
-    cells = [*start, median, spread, "" if ratio is None else f"{ratio:.2f}", wanted, verdict(metric, ratio), others]
+    wanted = f"{sign} {limit}" if limit is not None else ""
+    if contender == OURS:
+        judged = verdict(metric, statistics.median(values), limit)
+        return "| " + " | ".join([*start, median, spread, "", wanted, judged, others]) + " |"
+    ratio = one.ratio(contender, metric)
+    shown = "" if ratio is None else f"{ratio:.2f}"
+    cells = [*start, median, spread, shown, wanted, verdict(metric, ratio, limit), others]
     return "| " + " | ".join(cells) + " |"
 
 

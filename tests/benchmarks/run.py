@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks import core, jetstream
-from tests.benchmarks.flash import mounted_flash
+from tests.benchmarks.flash import IMAGE_BYTES, SMALL_IMAGE_BYTES, mounted_flash
 from tests.benchmarks.generator import LoadFailed, ceiling
 from tests.benchmarks.machine import CALM_SHARE_MAX, Placement, facts, take_priority, wait_calm, watched_for_others
 from tests.benchmarks.report import DISTURBANCE, Measured, ceilings_table, table
@@ -131,7 +131,7 @@ def _measure_once(scenario: Scenario, contender: Contender, placement: Placement
         bench = Bench(contender, placement, directory, scale)
         if not scenario.stores:
             return scenario.measure(bench)
-        with mounted_flash(directory) as flash:
+        with mounted_flash(directory, IMAGE_BYTES if scale >= 0.1 else SMALL_IMAGE_BYTES) as flash:
             return scenario.measure(Bench(contender, placement, directory, scale, flash))
 
 

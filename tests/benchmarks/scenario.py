@@ -34,12 +34,21 @@ OURS = Contender("leafbox", ServerKind.LEAFBOX)
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One value of a scenario. `ratio_limit` is what ours divided by theirs must reach (or stay under, where less is
-    better); None: it is reported and not judged."""
+    better), `synced_ratio_limit` the same for a nats-server that syncs before it acknowledges, `limit` what ours must
+    be; None: it is reported and not judged."""
 
     name: str
     unit: str
     is_higher_better: bool = True
     ratio_limit: float | None = None
+    synced_ratio_limit: float | None = None
+    limit: float | None = None
+
+    def limit_beside(self, contender: Contender) -> float | None:
+        """What the ratio to this contender must be; for ourselves, the value itself."""
+        if contender == OURS:
+            return self.limit
+        return self.synced_ratio_limit if contender == REAL_SYNCED else self.ratio_limit
 
 
 Values = dict[str, float]

@@ -10,7 +10,7 @@ from tests.benchmarks.generator import LoadFailed, ceiling, run_load
 from tests.benchmarks.machine import Placement
 from tests.benchmarks.report import Measured, table, verdict
 from tests.benchmarks.run import SCENARIOS, measure
-from tests.benchmarks.scenario import OURS, REAL, Metric, Scenario
+from tests.benchmarks.scenario import OURS, REAL, REAL_SYNCED, Metric, Scenario
 from tests.support.servers import ServerProcess
 
 pytestmark = pytest.mark.capability("C26")
@@ -60,9 +60,24 @@ def test_report_gives_medians_ratios_and_verdicts() -> None:
         measured.add(REAL, {"rate": theirs, "p50": theirs})
         measured.add(OURS, {"rate": ours, "p50": ours})
     assert measured.ratio(REAL, rate) == pytest.approx(25 / 12)
-    assert verdict(rate, 2.0) == "met"
-    assert verdict(rate, 1.99) == "MISSED"
-    assert verdict(delay, 1.2) == "MISSED"
+    assert verdict(rate, 2.0, 2.0) == "met"
+    assert verdict(rate, 1.99, 2.0) == "MISSED"
+    assert verdict(delay, 1.2, 1.1) == "MISSED"
+    assert verdict(delay, 1.2, None) == verdict(delay, None, 1.1) == ""
     text = table([measured])
     assert "| 2.08 | ≥ 2.0 | met |" in text
     assert "| 2.08 | ≤ 1.1 | MISSED |" in text
+
+
+def test_report_judges_each_server_by_its_own_limit() -> None:
+    """nats-server that syncs is measured by another ratio than its default, and ours by a value of its own."""
+    metric = Metric("rate", "m/s", True, 1.2, 40, limit=100)
+    measured = Measured(
+        Scenario("some", lambda bench: {}, (metric,), contenders=(REAL, REAL_SYNCED, OURS)), Placement.FREE
+    )
+    for contender, value in ((REAL, 90.0), (REAL_SYNCED, 2.0), (OURS, 99.0)):
+        measured.add(contender, {"rate": value})
+    text = table([measured])
+    assert "| 1.10 | ≥ 1.2 | MISSED |" in text
+    assert "| 49.50 | ≥ 40 | met |" in text
+    assert "| ≥ 100 | MISSED |" in text
