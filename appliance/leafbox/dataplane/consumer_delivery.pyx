@@ -89,6 +89,13 @@ cdef class ConsumerDelivery(ConsumerProgress):
             return self.deliver_group in result.queue_names
         return result.plain_count > 0 or result.group_count > 0
 
+    cdef bint is_idle(self) noexcept:
+        if self.callback is not None or self.gone:
+            return False
+        if self.waiting is None:
+            return not self.has_interest
+        return self.waiting.count == 0
+
     # -- the pump -----------------------------------------------------------------------------------------------------
 
     cdef int run(self) except -1:

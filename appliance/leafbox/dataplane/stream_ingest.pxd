@@ -43,6 +43,7 @@ cdef class StorageMeter:
 cdef class StreamReader(Task):
     # What a stream tells its consumers; implemented in consumer_delivery.
     cdef void message_removed(self, uint64_t seq, uint32_t subject_number) noexcept
+    cdef bint is_idle(self) noexcept    # new messages would change nothing: no request, nobody listening
 
 cdef struct Arrival:                # a stored message that is not durable yet
     uint64_t lsn

@@ -938,6 +938,24 @@ cdef class StreamStore:
         cdef MessageView view
         return message_from(&view) if self.previous_message(from_seq, wanted, &view) else None
 
+    def next_with_header(self, uint64_t from_seq) -> int:
+        """Sequence of the first message at or after `from_seq` that has a header, 0 if there is none.
+
+        From the index alone: a start need not read the payloads of a stream whose messages have none.
+        """
+        cdef Py_ssize_t index = max(self.block_index(from_seq), 0)
+        cdef Block block
+        cdef uint32_t at
+        for index in range(index, PyList_GET_SIZE(self.blocks)):
+            block = <Block>PyList_GET_ITEM(self.blocks, index)
+            if block.live == 0 or block.last_seq < from_seq:
+                continue
+            for at in range(first_slot_from(block, from_seq), block.count):
+                if block.slots[at].subject != NO_SUBJECT and (
+                        block.slots[at].offset >> OFFSET_FLAG_SHIFT) & STORED_HAS_HEADER:
+                    return block.first_seq + block.slots[at].seq_delta
+        return 0
+
     def next_sequence(self, uint64_t from_seq, SubjectFilter wanted=None) -> int:
         return self.next_seq(from_seq, wanted)
 

@@ -31,8 +31,11 @@ class Schedules:
         store, seq = self._stream.store, 0
         if not self._stream.config.allow_msg_schedules:
             return
-        while (message := store.next_matching(seq)) is not None:
-            seq = message.seq + 1
+        while seq := store.next_with_header(seq):
+            message = store.message(seq)
+            seq += 1
+            if message is None:
+                continue  # Its block is damaged, which the store reports.
             schedule = _schedule_of(message, message.ts_ns, message.ts_ns)
             if schedule is not None:
                 self.note(message.subject.decode(), message.seq, schedule.due_ns)

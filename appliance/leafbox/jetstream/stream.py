@@ -157,13 +157,16 @@ class Stream:
         """Message ids of the duplicate window, from the stored headers."""
         if self.window.window_ns <= 0 or self.store.messages == 0:
             return
-        seq = self.store.sequence_at(now_ns() - self.window.window_ns)
-        while (message := self.store.next_matching(seq)) is not None:
-            seq = message.seq + 1
-            msg_id = headers.get_text(message.header, headers.MSG_ID)
+        position, last_seq, msg_id = self.store.sequence_at(now_ns() - self.window.window_ns), 0, ""
+        while seq := self.store.next_with_header(position):
+            position = seq + 1
+            if (message := self.store.message(seq)) is None:
+                continue  # Its block is damaged, which the store reports.
+            last_seq, msg_id = seq, headers.get_text(message.header, headers.MSG_ID)
             if msg_id:
-                self.window.remember(msg_id, message.seq, message.ts_ns)
-            self.ingest.last_msg_id = msg_id or None
+                self.window.remember(msg_id, seq, message.ts_ns)
+        is_newest = last_seq and not self.store.next_sequence(last_seq + 1)
+        self.ingest.last_msg_id = msg_id if is_newest and msg_id else None
 
     # -- configuration ------------------------------------------------------------------------------------------------
 

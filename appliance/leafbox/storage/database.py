@@ -94,10 +94,16 @@ class Database:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.directory = directory
         self._stage_bytes = checkpoint_bytes // STAGES_PER_CHECKPOINT
+        self._map_bytes = map_bytes
+        self._is_readonly = is_readonly
+        self._open()
+
+    def _open(self) -> None:
+        is_readonly = self._is_readonly
         try:
             self._environment = lmdb.open(
-                str(directory),
-                map_size=map_bytes,
+                str(self.directory),
+                map_size=self._map_bytes,
                 max_dbs=len(DATABASE_TABLES),
                 max_readers=16,
                 readonly=is_readonly,
@@ -108,7 +114,15 @@ class Database:
             self._tables = {name: self._environment.open_db(name, create=not is_readonly) for name in DATABASE_TABLES}
             self._staged = self._staged_keys()
         except lmdb.Error as error:
-            raise StoreCorrupt(f"database {directory}: {error}") from error
+            raise StoreCorrupt(f"database {self.directory}: {error}") from error
+
+    def unmap(self) -> None:
+        """Open the file anew, so that what a start has looked at is no longer counted as this process's memory.
+
+        A page fault maps the 16 pages around it when they are cached: reading an index maps most of the file.
+        """
+        self._environment.close()
+        self._open()
 
     def close(self) -> None:
         """Close the environment; its lock file is left, as LMDB wants it."""

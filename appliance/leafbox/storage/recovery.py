@@ -84,6 +84,7 @@ class Recovery:
             log, database, cache, blobs, checkpoint_lsn, on_damage
         )
         self._report_log(log, checkpoint_lsn)
+        database.unmap()
         journal = self._open_journal(log_directory, log, salt, checkpoint_lsn, last_lsn)
         for store in self.streams.values():
             store.use_journal(journal)

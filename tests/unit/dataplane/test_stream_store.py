@@ -130,3 +130,16 @@ def test_unstorable_subjects_are_refused_whole(subject: bytes) -> None:
         stream.append_message(subject, b"payload")
     assert stream.state()[:2] == (0, 0)
     assert stream.append_message(b"a", b"") == 1
+
+
+def test_messages_with_headers_are_found_without_reading() -> None:
+    """Removed ones are passed over; 0 behind the last."""
+    store = StreamStore(b"S")
+    for seq in range(1, 6_001):
+        store.append_message(b"a", b"", b"NATS/1.0\r\nA: b\r\n\r\n" if seq in (3, 2_500, 6_000) else b"")
+    store.remove_message(2_500)
+    assert store.next_with_header(0) == 3
+    assert store.next_with_header(3) == 3
+    assert store.next_with_header(4) == 6_000
+    assert store.next_with_header(6_001) == 0
+    assert StreamStore(b"T").next_with_header(1) == 0
