@@ -17,6 +17,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -232,6 +233,10 @@ class ConfigServices:
 
         options, warnings = load_options(str(self._path), os.environ, read)
         check_supported(options)
+        monitoring = options.monitoring
+        if not (monitoring.http_port or monitoring.https_port):
+            # Where a listener that does not exist would listen makes no difference.
+            options = replace(options, monitoring=replace(monitoring, host=self._server.options.monitoring.host))
         return options, warnings
 
 
@@ -246,7 +251,9 @@ def equivalent_text(options: Options) -> str:
         lines += [f'  domain: "{options.jetstream.domain}"'] if options.jetstream.domain else []
         lines.append("}")
     if options.mqtt.port:
-        lines += ["", "mqtt {", f'  listen: "{options.mqtt.host}:{options.mqtt.port}"', "}"]
+        lines += ["", "mqtt {", f"  port: {options.mqtt.port}"]
+        lines += [f'  host: "{options.mqtt.host}"'] if options.mqtt.host else []
+        lines.append("}")
     return "\n".join(lines) + "\n"
 
 
