@@ -14,7 +14,7 @@ from __future__ import annotations
 import enum
 import logging
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -24,7 +24,7 @@ from leafbox.jetstream.names import consumer_name
 from leafbox.jetstream.origin_request import LEVEL_IDENTITY, LEVEL_SOURCING, OriginRequest
 from leafbox.protocol.jetstream import error_catalog as errors
 from leafbox.protocol.jetstream import headers, subjects
-from leafbox.protocol.jetstream.ack_reply import parse_ack_reply
+from leafbox.protocol.jetstream.ack_reply import NUMBER_MAX, parse_ack_reply
 from leafbox.protocol.jetstream.go_time import SECOND
 from leafbox.protocol.jetstream.info import ApiErrorBody, StreamSourceInfo
 
@@ -193,7 +193,7 @@ class Origin:
         try:
             answer = msgspec.json.decode(payload, type=_Answer)
         except msgspec.DecodeError:
-            self._fail("the answer to the consumer request is no JSON")
+            self._fail("the answer to the consumer request is not one of JetStream")
             return
         if answer.error is not None:
             self._on_refusal(answer.error)
@@ -318,7 +318,7 @@ def _body(rejected: RequestRejected) -> ApiErrorBody:
 
 
 class _Position(msgspec.Struct):
-    stream_seq: int = 0
+    stream_seq: Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)] = 0
 
 
 class _AnsweredConfig(msgspec.Struct):

@@ -18,7 +18,7 @@ from leafbox.jetstream.publish_rules import DuplicateMessage
 from leafbox.jetstream.source_index import index_of, make_note, read_note
 from leafbox.protocol.errors import RequestRejected, StoreError
 from leafbox.protocol.jetstream import error_catalog as errors
-from leafbox.protocol.jetstream import headers
+from leafbox.protocol.jetstream import headers, subjects
 from leafbox.protocol.jetstream.go_json import encode
 from leafbox.protocol.jetstream.subject_transform import SubjectTransform
 
@@ -191,6 +191,8 @@ class Sourcing:
             if found is not None:
                 mapped = found
                 break
+        if not subjects.is_publishable(mapped):
+            return errors.STREAM_STORE_FAILED.rejected(err=f"the origin sent the invalid subject {mapped!r}")
         for unwanted in (b"Nats-Expected-", b"Nats-Batch-") if header else ():
             header = headers.remove_prefix(header, unwanted)
         publisher = self.stream.publisher

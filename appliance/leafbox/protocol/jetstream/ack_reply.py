@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 _SHORT_TOKENS = 9
 _LONG_TOKENS_MIN = 11
-_DIGITS_MAX = 20
+_DIGITS_MAX = 19
+NUMBER_MAX = (1 << 63) - 1
+"""Largest sequence or time that is believed; the store's numbers have 64 bits."""
 
 
 class AckReply(NamedTuple):
@@ -39,4 +41,7 @@ def parse_ack_reply(reply: bytes) -> AckReply | None:
     for number in numbers:
         if not number.isdigit() or len(number) > _DIGITS_MAX:
             return None
-    return AckReply(consumer, *map(int, numbers))
+    deliveries, stream_seq, consumer_seq, time_ns, pending = map(int, numbers)
+    if max(stream_seq, consumer_seq, time_ns) > NUMBER_MAX:
+        return None
+    return AckReply(consumer, deliveries, stream_seq, consumer_seq, time_ns, pending)
