@@ -18,6 +18,8 @@ from leafbox.broker.config import ConnectionType
 from leafbox.clients.context import ClientContext
 from leafbox.clients.listener import ClientListener, TlsReady, bind
 from leafbox.clients.websocket_upgrade import Upgrade
+from leafbox.monitoring.box_services import BoxServices
+from leafbox.mqtt.administration import MqttAdministration
 from leafbox.mqtt.connection import MqttClient
 from leafbox.mqtt.context import MqttContext
 from leafbox.mqtt.gateway import MqttGateway
@@ -139,6 +141,12 @@ class MqttSide:
             ),
             auth_timeout_s=own_timeout_s or self.options.security.auth_timeout_s,
         )
+
+    def serve(self, services: BoxServices) -> None:
+        """Answer the dashboard and the command line."""
+        administration = MqttAdministration(self.gateway)
+        services.add("mqtt.sessions", administration.sessions)
+        services.add("mqtt.delete", administration.delete)
 
     def start(self) -> None:
         """Bring the sessions back."""

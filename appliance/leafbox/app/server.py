@@ -209,6 +209,7 @@ class Server:
         # Before the store closes: sessions are told that their clients went.
         self.on_stop.insert(0, self.mqtt.stop)
         self.upgrade_handlers[UpgradeKind.MQTT] = self.mqtt.websocket_client
+        self.mqtt.serve(self.services)
         tls = _tls_listeners(self.options)["mqtt"]
         facts = ListenerFacts(host=options.host, port=options.port, kind=ConnectionType.MQTT)
         listener = self.mqtt.listener(self._context(facts, self.mqtt.contexts[ConnectionType.MQTT].rules), tls)

@@ -12,6 +12,7 @@ class MqttPeer(Connection):
     def dropped(self) -> int: ...
 
 class MqttPlane(Task):
+    is_restoring: bool
     extend: Callable[[bytes, bytes, bool], int]
     @property
     def account(self) -> AccountPlane: ...

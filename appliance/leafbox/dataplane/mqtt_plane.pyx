@@ -420,7 +420,7 @@ cdef class MqttPlane(Task):
             return 0
         self.needs[at] -= 1
         if self.needs[at] == 0:
-            if not self.messages.is_closed:
+            if not self.messages.is_closed and not self.is_restoring:
                 self.messages.store.remove(seq, False)
             while self.needs_start < self.needs_end and self.needs[self.needs_start] == 0:
                 self.needs_start += 1

@@ -16,6 +16,7 @@ cpdef enum StepKind:
     STEP_RELEASED = 4   # QoS 2: PUBREC came; the message is not needed any more
     STEP_RECEIVED = 5   # QoS 2 from the peer: the packet id is taken
     STEP_FREED = 6      # QoS 2 from the peer: PUBREL came
+    STEP_CURSOR = 7     # in snapshots: the last message of $MQTT_msgs that was taken
 
 cdef packed struct Step:
     uint8_t kind
@@ -84,6 +85,7 @@ cdef class MqttSession(Task):
     cdef readonly Py_ssize_t inflight_count
     cdef uint16_t next_packet_id
     cdef uint64_t order
+    cdef uint64_t last_taken                # newest message of $MQTT_msgs that was queued
     cdef Held *held
     cdef Py_ssize_t held_count, held_capacity
     # -- QoS 2 from the peer

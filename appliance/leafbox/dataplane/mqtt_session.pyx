@@ -299,6 +299,7 @@ cdef class MqttSession(Task):
         entry.ids = ids
         self.queue_count += 1
         if not flags & ENTRY_RETAINED:
+            self.last_taken = seq
             self.plane.need(seq)
         return 0
 
@@ -650,13 +651,13 @@ cdef class MqttSession(Task):
         return self.plane.extend(self.key, packed, urgent)
 
     def snapshot_steps(self) -> bytes:
-        """The steps that lead to the present state, in place of all before; not logged ones are in it."""
+        """The steps that lead to the present state, in place of all before."""
         cdef Py_ssize_t i, count = 0
         cdef Step *steps
         cdef Inflight *entry
         cdef QueueEntry *queued
         cdef list flights = []
-        steps = <Step *>malloc((self.queue_count + 3 * self.inflight_count + self.received_count + 1) * sizeof(Step))
+        steps = <Step *>malloc((self.queue_count + 3 * self.inflight_count + self.received_count + 2) * sizeof(Step))
         if steps == NULL:
             raise MemoryError
         try:
@@ -682,7 +683,9 @@ cdef class MqttSession(Task):
                     if self.has_received(<uint16_t>i):
                         set_step(&steps[count], STEP_RECEIVED, 0, <uint16_t>i, 0)
                         count += 1
-            self.step_count = 0
+            # Steps that are not logged yet are in it and will be logged all the same: doing them again changes nothing.
+            set_step(&steps[count], STEP_CURSOR, 0, 0, self.last_taken)
+            count += 1
             return (<char *>steps)[:count * sizeof(Step)]
         finally:
             free(steps)
@@ -706,7 +709,9 @@ cdef class MqttSession(Task):
         cdef Inflight *entry
         cdef QueueEntry *head
         if step.kind == STEP_TAKEN:
-            self.push_entry(step.seq, step.flags, 0)
+            # Messages are taken in the order of the stream: what is not beyond the last one was taken before.
+            if step.flags & ENTRY_RETAINED or step.seq > self.last_taken:
+                self.push_entry(step.seq, step.flags, 0)
         elif step.kind == STEP_SENT:
             if self.queue_count == 0:
                 return 0
@@ -721,16 +726,18 @@ cdef class MqttSession(Task):
             entry.state = INFLIGHT_SENT
         elif step.kind == STEP_DONE:
             entry = self.find(step.packet_id)
-            if entry != NULL:
+            if entry != NULL and entry.seq == step.seq:
                 if entry.state != INFLIGHT_RELEASED:
                     self.drop_message(entry.seq, entry.flags)
                 entry.state = INFLIGHT_FREE
                 self.inflight_count -= 1
         elif step.kind == STEP_RELEASED:
             entry = self.find(step.packet_id)
-            if entry != NULL and entry.state != INFLIGHT_RELEASED:
+            if entry != NULL and entry.seq == step.seq and entry.state != INFLIGHT_RELEASED:
                 self.drop_message(entry.seq, entry.flags)
                 entry.state = INFLIGHT_RELEASED
+        elif step.kind == STEP_CURSOR:
+            self.last_taken = max(self.last_taken, step.seq)
         elif step.kind == STEP_RECEIVED:
             if not self.has_received(step.packet_id):
                 self.note_received(step.packet_id)

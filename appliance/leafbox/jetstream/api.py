@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from leafbox.jetstream.context import API_LEVEL
+from leafbox.jetstream.names import PROTECTED_PREFIX
 from leafbox.protocol.errors import RequestRejected, StoreError
 from leafbox.protocol.jetstream import error_catalog as errors
 from leafbox.protocol.jetstream import headers
@@ -138,6 +139,7 @@ class ApiRouter:
         try:
             if headers.requires_higher_level(call.header, API_LEVEL):
                 raise errors.REQUIRED_API_LEVEL.rejected()
+            refuse_tampering(call)
             fields = _handled(endpoint, call)
             if fields is None:
                 return
@@ -171,6 +173,26 @@ class ApiRouter:
             call.body.decode("utf-8", "replace"),
             response.decode(),
             self._owner.context.describe_client(call.origin),
+        )
+
+
+_CHANGES = {
+    ("STREAM", "CREATE"): 2,
+    ("STREAM", "UPDATE"): 2,
+    ("STREAM", "DELETE"): 2,
+    ("STREAM", "PURGE"): 2,
+    ("STREAM", "RESTORE"): 2,
+    ("STREAM", "MSG", "DELETE"): 3,
+}
+"""Requests that change a stream, and where its name stands."""
+
+
+def refuse_tampering(call: ApiCall) -> None:
+    """`RequestRejected` for a request that would change one of the MQTT gateway's streams."""
+    at = _CHANGES.get(tuple(call.tokens[:2])) or _CHANGES.get(tuple(call.tokens[:3]))
+    if at is not None and len(call.tokens) > at and call.tokens[at].startswith(PROTECTED_PREFIX):
+        raise errors.STREAM_INVALID_CONFIG.rejected(
+            err=f"stream {call.tokens[at]} belongs to the MQTT gateway and is changed by nobody else"
         )
 
 

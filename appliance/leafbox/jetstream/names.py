@@ -6,6 +6,9 @@ import hashlib
 import secrets
 import string
 
+PROTECTED_PREFIX = "$MQTT_"
+"""Streams whose name begins so belong to the MQTT gateway; the API shows them and changes nothing of them."""
+
 _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 

@@ -15,12 +15,12 @@ from leafbox.protocol.jetstream.go_json import JsonObject
 
 
 class ValueKind(enum.IntEnum):
-    """Namespaces of JetStream's durable values."""
+    """Namespaces of JetStream's durable values; the numbers are those of the store's table (`BlobKind`)."""
 
     STREAM = 1
     CONSUMER = 2
     PROGRESS = 3
-    SOURCES = 4
+    SOURCES = 13
 
 
 class DurableStore(Protocol):

@@ -22,7 +22,7 @@ from leafbox.jetstream.definitions import StoredStream, value_key
 from leafbox.jetstream.direct_get import DirectGet
 from leafbox.jetstream.expiry import Expiry
 from leafbox.jetstream.fast_batches import FastBatches
-from leafbox.jetstream.names import short_hash
+from leafbox.jetstream.names import PROTECTED_PREFIX, short_hash
 from leafbox.jetstream.ports import ValueKind
 from leafbox.jetstream.publish_rules import DuplicateMessage
 from leafbox.jetstream.publisher import Publisher
@@ -76,6 +76,8 @@ class Stream:
         self.direct_get = DirectGet(self)
         self.sourcing = Sourcing(self)
         self._subscriptions: dict[str, Subscription] = {}
+        # The MQTT gateway's streams: their subjects are for show, only the gateway writes, through `ingest`.
+        self.is_protected = config.name.startswith(PROTECTED_PREFIX)
         self.ingest.on_special = self.publisher.on_special
         self.ingest.on_refused = self.publisher.on_refused
         self.ingest.takes_fast_batches = True
@@ -236,7 +238,7 @@ class Stream:
     def _subscribe(self, wanted: tuple[str, ...]) -> None:
         for subject in [subject for subject in self._subscriptions if subject not in wanted]:
             self.account.remove(self._subscriptions.pop(subject))
-        for subject in wanted:
+        for subject in () if self.is_protected else wanted:
             if subject not in self._subscriptions:
                 subscription = Subscription(self.account, self.ingest, subject.encode())
                 self._subscriptions[subject] = subscription

@@ -41,6 +41,7 @@ class Session:
         "expiry_s",
         "expiry_timer",
         "interests",
+        "is_stored",
         "owner",
         "records",
         "user",
@@ -65,6 +66,8 @@ class Session:
         self.created_ns = time.time_ns()
         self.away_ns = 0
         self.expiry_timer: TimerHandle | None = None
+        self.is_stored = False
+        """The log knows of it."""
         self.will_timer: TimerHandle | None = None
         self.will_sender: MqttClient | None = None
         """The connection whose will waits for its delay."""
@@ -89,7 +92,9 @@ class Session:
 
     def save_head(self) -> int:
         """Log who the session is; returns the log number, 0 for a session that is not kept."""
-        return self.owner.log(self, encode_head(self.head())) if self.core.is_persistent else 0
+        if not self.core.is_persistent and not self.is_stored:
+            return 0
+        return self.owner.log(self, encode_head(self.head()))
 
     # -- subscriptions ------------------------------------------------------------------------------------------------
 

@@ -55,6 +55,7 @@ class AccountSessions:
         self.plane = MqttPlane(
             account, assets.messages.ingest, assets.retained.ingest, gate, partial(store.extend, SessionValue.PROGRESS)
         )
+        self.plane.is_restoring = True
         self.by_id: dict[str, Session] = {}
         self._by_key: dict[bytes, Session] = {}
         self._groups: dict[tuple[bytes | None, bytes], set[Session]] = {}
@@ -137,7 +138,7 @@ class AccountSessions:
             # [MQTT-3.1.2-8]: a will that waits for its delay is sent when the session ends.
             sender, session.will_sender = session.will_sender, None
             sender.publish_will()
-        was_kept = session.core.is_persistent
+        was_kept = session.is_stored
         session.withdraw_all()
         session.core.discard()
         if self.by_id.get(session.client_id) is session:
@@ -151,6 +152,7 @@ class AccountSessions:
 
     def log(self, session: Session, delta: bytes) -> int:
         """Keep a change of a session's definition."""
+        session.is_stored = True
         self._shown.show(session)
         return self.store.extend(SessionValue.DEFINITION, session.core.key, delta)
 
@@ -182,16 +184,23 @@ class AccountSessions:
     def definition(self, key: bytes) -> bytes | None:
         """For a checkpoint: a session's definition; None when it is gone."""
         session = self._by_key.get(key)
-        return encode_record(session.record()) if session is not None and session.core.is_persistent else None
+        return encode_record(session.record()) if session is not None and session.is_stored else None
 
     def progress(self, key: bytes) -> bytes | None:
         """For a checkpoint: the steps that lead to a session's present state; None when it is gone."""
         session = self._by_key.get(key)
-        return session.core.snapshot_steps() if session is not None and session.core.is_persistent else None
+        return session.core.snapshot_steps() if session is not None and session.is_stored else None
 
     def restore(self, record: SessionRecord, steps: list[bytes]) -> None:
         """Bring one session back; its client may come any time."""
+        if record.head.expiry_s == 0:
+            # It was to end with its connection, and so it did.
+            key = record_key(self.account.name, record.head.client_id)
+            self.store.delete(SessionValue.PROGRESS, key)
+            self.store.delete(SessionValue.DEFINITION, key)
+            return
         session = self._make(record.head.client_id, record.head.expiry_s)
+        session.is_stored = True
         session.user = record.head.user
         session.version = record.head.version
         session.created_ns = record.head.created_ns
@@ -204,6 +213,7 @@ class AccountSessions:
 
     def drop_unneeded(self) -> None:
         """After all sessions are back: messages that nobody waits for go."""
+        self.plane.is_restoring = False
         removed = self.plane.drop_unneeded()
         if removed:
             logger.info("dropped %d stored messages that no session needs account=%s", removed, self.account.name)

@@ -43,6 +43,8 @@ class BlobKind(enum.IntEnum):
     """Adapters: what is known of a device."""
     SETTING = 12
     """Anything the site changed from the dashboard."""
+    STREAM_SOURCES = 13
+    """JetStream: how far a mirror or source has come."""
     DASHBOARD_TOKEN = 20
     """Web: an API token, under the SHA-256 of its secret."""
     AUDIT = 21
