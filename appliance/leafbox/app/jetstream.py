@@ -20,12 +20,13 @@ from leafbox.broker.broker import Broker
 from leafbox.broker.config import GLOBAL_ACCOUNT, AccountJetStreamLimits
 from leafbox.broker.request_info import RequestInfo
 from leafbox.dataplane.stream_store import StreamStore
+from leafbox.jetstream.config import AcknowledgeAfter
 from leafbox.jetstream.ports import ValueKind
 from leafbox.jetstream.service import JetStream
 from leafbox.protocol.errors import StoreError
 from leafbox.protocol.jetstream.go_json import JsonObject
 from leafbox.protocol.jetstream.info import AccountLimits
-from leafbox.storage.config import StorageOptions
+from leafbox.storage.config import StorageOptions, SyncMode
 from leafbox.storage.engine import Store
 
 _SHARE_OF_MACHINE = 3 / 4
@@ -98,7 +99,8 @@ class DurableSide:
     def __init__(self, options: Options, broker: Broker, loop: asyncio.AbstractEventLoop) -> None:
         configured = options.jetstream
         directory = Path(configured.store_directory or Path(tempfile.gettempdir()) / "nats")
-        self.store = Store(StorageOptions(directory=str(directory / "jetstream")))
+        sync = SyncMode.ALWAYS if configured.acknowledge_after is AcknowledgeAfter.SYNC else SyncMode.INTERVAL
+        self.store = Store(StorageOptions(directory=str(directory / "jetstream"), sync=sync))
         self.directory = directory / "jetstream"
         self.memory_bytes_max = configured.memory_bytes_max if configured.memory_bytes_max >= 0 else _memory_share()
         self.storage_bytes_max = (

@@ -17,6 +17,15 @@ class StoreCipher(enum.Enum):
     AES = "aes"
 
 
+class AcknowledgeAfter(enum.Enum):
+    """What has happened to a message of a file stream before it is acknowledged."""
+
+    SYNC = "sync"
+    """It is on the flash: the sync that covers it has ended."""
+    WRITE = "write"
+    """The operating system has it: a power cut loses what was not synced yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class TpmOptions:
     """Encryption key sealed in a TPM (read, but not supported here)."""
@@ -71,8 +80,11 @@ class JetStreamOptions:
     """Name of this JetStream for others; needed to be reached over a leaf link."""
     is_strict: bool = True
     """Refuse unknown fields in API requests."""
+    acknowledge_after: AcknowledgeAfter = AcknowledgeAfter.SYNC
+    """`sync`: acknowledged is on the flash. `write`: faster on slow flash, but a power cut or kernel crash loses up to a
+    second of acknowledged messages, consumer progress and changes; a crash of Leafbox alone loses nothing."""
     sync_interval_s: float = 120.0
-    """Seconds between syncs in nats-server. Here an acknowledgement always waits for the flash; kept for reports."""
+    """Seconds between syncs in nats-server; kept for reports. Here `acknowledge_after` says what waits for a sync."""
     is_sync_always: bool = False
     """Sync each message before acknowledging it; what Leafbox does in any case."""
     encryption_key: str = field(default="", repr=False)

@@ -25,7 +25,7 @@ from leafbox.app.configuration.fields import (
 )
 from leafbox.app.configuration.go_text import quoted, shown, type_name
 from leafbox.app.configuration.problems import fail, problem_at
-from leafbox.jetstream.config import JetStreamServerLimits, StoreCipher, TpmOptions
+from leafbox.jetstream.config import AcknowledgeAfter, JetStreamServerLimits, StoreCipher, TpmOptions
 from leafbox.protocol.errors import ConfigError
 
 SYNC_INTERVAL_S = 120.0
@@ -78,6 +78,16 @@ def _sync_interval(entry: Entry) -> object:
         entry.into["jetstream.is_sync_always"] = True
         return SYNC_INTERVAL_S
     return own_duration(entry)
+
+
+def _acknowledge_after(entry: Entry) -> object:
+    name = as_string(entry.node)
+    try:
+        return AcknowledgeAfter(name.lower())
+    except ValueError:
+        raise problem_at(
+            entry.node, f"Expected 'sync' or 'write' for acknowledge_after, got {quoted(name)}; 'sync' is the safe one"
+        ) from None
 
 
 def _cipher(entry: Entry) -> object:
@@ -215,6 +225,7 @@ JETSTREAM_KEYS = Block(
         Key(("max_file_store", "max_file"), "jetstream.storage_bytes_max", _storage_size("max_file_store")),
         Key(("domain",), "jetstream.domain", string),
         Key(("strict",), "jetstream.is_strict", _strict),
+        Key(("acknowledge_after",), "jetstream.acknowledge_after", _acknowledge_after),
         Key(("sync_interval", "sync"), "jetstream.sync_interval_s", _sync_interval),
         Key(("encryption_key", "key", "ek"), "jetstream.encryption_key", string),
         Key(("prev_encryption_key", "prev_key", "prev_ek"), "jetstream.previous_encryption_key", string),

@@ -106,6 +106,7 @@ RELOAD_TABLE: tuple[tuple[str, str, _Policy], ...] = (
     ("jetstream.concurrent_io_max", "JetStreamConcurrentIOs", _FIXED),
     ("jetstream.buffered_messages_max", "StreamMaxBufferedMsgs", _FIXED),
     ("jetstream.buffered_bytes_max", "StreamMaxBufferedSize", _FIXED),
+    ("jetstream.acknowledge_after", "AcknowledgeAfter", _FIXED),
     ("jetstream.sync_interval_s", "SyncInterval", _FIXED),
     ("jetstream.is_sync_always", "SyncAlways", _FIXED),
     ("jetstream.default_domains", "JsAccDefaultDomain", _FIXED),
