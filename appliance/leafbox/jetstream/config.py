@@ -81,8 +81,8 @@ class JetStreamOptions:
     is_strict: bool = True
     """Refuse unknown fields in API requests."""
     acknowledge_after: AcknowledgeAfter = AcknowledgeAfter.SYNC
-    """`sync`: acknowledged is on the flash. `write`: faster on slow flash, but a power cut or kernel crash loses up to a
-    second of acknowledged messages, consumer progress and changes; a crash of Leafbox alone loses nothing."""
+    """`sync`: acknowledged is on the flash. `write`: faster on slow flash, but a power cut or kernel crash loses up to
+    a second of acknowledged messages, consumer progress and changes; a crash of Leafbox alone loses nothing."""
     sync_interval_s: float = 120.0
     """Seconds between syncs in nats-server; kept for reports. Here `acknowledge_after` says what waits for a sync."""
     is_sync_always: bool = False
