@@ -235,7 +235,7 @@ class Checkpointer:
                 for block, buffer, size, count, _, _ in work:
                     if buffer is not None:
                         store.seal(block, buffer, size, count)
-            job.written_bytes = self._database.write(job.changes)
+            job.written_bytes = self._database.write(job.changes, lambda: self._journal.is_pressed)
         except StoreError as error:
             job.error = str(error)
             return
