@@ -15,7 +15,15 @@ from typing import Annotated
 import typer
 
 import leafbox
-from leafbox.app import device_commands, status_commands, store_commands, top_command, uplink_commands
+from leafbox.app import (
+    backup_commands,
+    care_commands,
+    device_commands,
+    status_commands,
+    store_commands,
+    top_command,
+    uplink_commands,
+)
 from leafbox.app.client_commands import print_messages, publish_once
 from leafbox.protocol.errors import ConfigError
 
@@ -24,6 +32,8 @@ config_app = typer.Typer(help="Look at a configuration file.", no_args_is_help=T
 app.add_typer(config_app, name="config")
 app.add_typer(store_commands.app, name="store")
 app.add_typer(uplink_commands.app, name="uplink")
+app.add_typer(backup_commands.app, name="backup")
+care_commands.register(app)
 status_commands.register(app)
 top_command.register(app)
 app.add_typer(device_commands.app, name="device")
@@ -48,7 +58,7 @@ def run(
     ] = 1883,
 ) -> None:
     """Run the whole appliance in this terminal; Ctrl-C stops it."""
-    from leafbox.app.run_command import RunArguments
+    from leafbox.app.run_arguments import RunArguments
 
     arguments = RunArguments(
         config=str(config or ""),

@@ -6,11 +6,9 @@ process holds none of what only the command line needs: 20 MiB less on a machine
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import leafbox
@@ -20,15 +18,16 @@ from leafbox.app.configuration.options import Options
 from leafbox.app.dashboard.config_services import FILE_NAME
 from leafbox.app.exit_codes import EXIT_FAILED
 from leafbox.app.lifecycle import run_process
+from leafbox.app.run_arguments import RunArguments, parse
 from leafbox.app.server import Server
 from leafbox.app.supervisor import ChildSpec
 from leafbox.protocol.control import ENVIRONMENT as CONTROL_ENVIRONMENT
 from leafbox.protocol.errors import ConfigError
 from leafbox.web.settings import ENVIRONMENT as WEB_ENVIRONMENT
-from leafbox.web.settings import PORT as WEB_PORT
 from leafbox.web.settings import Settings
 
-MQTT_PORT = 1883
+STAGED = "restore-staged"
+"""`backup_contents.STAGED`, which costs memory to import."""
 
 WELCOME = """\
 Leafbox {version} is running; its data is in {data}.
@@ -49,38 +48,6 @@ Nobody has claimed this box yet: open the dashboard and enter the one-time code
 """
 
 
-@dataclass(frozen=True, slots=True)
-class RunArguments:
-    """What `leafbox run` was given."""
-
-    config: str = ""
-    data: str = "data"
-    host: str = "127.0.0.1"
-    port: int = 4222
-    mqtt_port: int = MQTT_PORT
-    """0: no MQTT; -1: a free port."""
-    web_host: str = "127.0.0.1"
-    web_port: int = WEB_PORT
-    """-1: no dashboard; 0: a free port."""
-    program: str = "leafbox"
-    """How the user called us, for the line to paste."""
-
-    def command(self) -> list[str]:
-        """The command line of the process that does it."""
-        given = [(field.name, getattr(self, field.name)) for field in fields(self)]
-        flags = [f"--{name.replace('_', '-')}={value}" for name, value in given]
-        return [sys.executable, "-m", "leafbox.app.run_command", *flags]
-
-
-def parse(arguments: Sequence[str]) -> RunArguments:
-    """The other direction."""
-    parser = argparse.ArgumentParser(prog="leafbox run", allow_abbrev=False)
-    for field in fields(RunArguments):
-        kind = int if isinstance(field.default, int) else str
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default)
-    return RunArguments(**vars(parser.parse_args(arguments)))
-
-
 def embedded_options(data: Path, host: str, port: int, mqtt_port: int) -> Options:
     """What runs without a configuration file: everything in `data`, reachable from this machine only."""
     options = Options()
@@ -98,6 +65,10 @@ def run(arguments: RunArguments) -> int:
     """Run until told to stop; returns the exit code."""
     data = Path(arguments.data)
     data.mkdir(parents=True, exist_ok=True)
+    if (data / STAGED).exists():
+        from leafbox.app.backup_contents import put_staged_in_place
+
+        _say(f"A backup was put in place; what was there before is in {put_staged_in_place(data)}.")
 
     def ready(server: Server) -> None:
         _say(welcome_text(server, arguments))

@@ -212,7 +212,7 @@ def _store_full(box: BoxSnapshot) -> Iterator[Finding]:
     if store is not None and store.state != "failed" and not store.is_accepting:
         yield Finding(
             "The storage is full: new messages are refused",
-            store.reason or "The store has reached its limits.",
+            f"{store.reason or 'The store has reached its limits'}.",
             "Purge or shrink streams, or make room on the file system; then storing goes on by itself.",
         )
 

@@ -80,6 +80,8 @@ class Checkpointer:
         self.streams_deleted: list[int] = []
         self.next_stream_number = 1
         self.is_running = False
+        self.is_held = False
+        """A copy of the log is being made: it must not be recycled."""
         self.checkpoint_lsn = checkpoint_lsn
         self.count = 0
         self.written_bytes = 0
@@ -111,11 +113,11 @@ class Checkpointer:
 
     def may_begin(self) -> bool:
         """Whether a checkpoint could begin now: none is under way, and the last failure is a while ago."""
-        return not self.is_running and time.monotonic() >= self._retry_at_s
+        return not self.is_running and not self.is_held and time.monotonic() >= self._retry_at_s
 
     def begin(self) -> None:
         """Begin a checkpoint on the loop, unless one is under way."""
-        if self.is_running or self._loop is None:
+        if self.is_running or self.is_held or self._loop is None:
             return
         job = self._prepare()
         self._slice(job)

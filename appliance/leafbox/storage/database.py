@@ -294,6 +294,10 @@ class Database:
                 while found and bytes(cursor.key()).startswith(prefix):
                     found = cursor.delete()
 
+    def snapshot(self) -> DatabaseSnapshot:
+        """The database as it is now, to be read whatever is written later; pages it needs are not reused meanwhile."""
+        return DatabaseSnapshot(self._environment)
+
     def copy_compact(self, target: Path) -> None:
         """Write a copy without free pages into an empty directory; the caller syncs and renames it."""
         target.mkdir(mode=0o700)
@@ -303,3 +307,22 @@ class Database:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+class DatabaseSnapshot:
+    """One moment of an environment. Closing it is the caller's duty: until then the file can only grow."""
+
+    def __init__(self, environment: lmdb.Environment) -> None:
+        self._environment = environment
+        self._transaction = environment.begin()
+
+    def copy(self, target: Path) -> None:
+        """Write it, without free pages, into an empty directory. Raises StoreError."""
+        try:
+            self._environment.copy(str(target), compact=True, txn=self._transaction)
+        except lmdb.Error as error:
+            raise StoreError(f"copy of the database: {error}") from error
+
+    def close(self) -> None:
+        """Let its pages be reused."""
+        self._transaction.abort()

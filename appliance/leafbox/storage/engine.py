@@ -21,6 +21,7 @@ from leafbox.protocol.errors import StoreClosed, StoreError
 from leafbox.storage.blobs import Snapshot
 from leafbox.storage.checkpoint import Checkpointer
 from leafbox.storage.config import StorageOptions
+from leafbox.storage.database import DatabaseSnapshot
 from leafbox.storage.health import Damage, RecoveryReport, StoreHealth
 from leafbox.storage.recovery import Recovery
 
@@ -112,6 +113,25 @@ class Store:
     def checkpoint_and_wait(self) -> None:
         """A checkpoint on the calling thread; for the command line and tests, not while running on a loop."""
         self._checkpointer.run_now()
+
+    @property
+    def is_checkpointing(self) -> bool:
+        """Whether a checkpoint is under way."""
+        return self._checkpointer.is_running
+
+    def begin_snapshot(self) -> DatabaseSnapshot:
+        """See `hot_copy`, the only caller. Holds checkpoints until `release_checkpoints`. None may be under way."""
+        assert not self._checkpointer.is_running
+        if self._checkpointer.is_held:
+            raise StoreError("another copy of the store is being made")
+        snapshot = self._database.snapshot()
+        self._checkpointer.is_held = True
+        return snapshot
+
+    def release_checkpoints(self) -> None:
+        """Checkpoints may begin again; one that has become due does."""
+        self._checkpointer.is_held = False
+        self._on_durable(self.journal.durable_lsn)
 
     # ------------------------------------------------------------------------------------------------------- streams
 

@@ -17,6 +17,7 @@ from typing import Protocol
 import msgspec
 
 import leafbox
+from leafbox.app.operations.backups import Backups
 from leafbox.app.operations.box_facts import BoxFacts, WatchedServer
 from leafbox.app.operations.fixes import Fixer, server_fixes
 from leafbox.app.operations.recorder import Recorder
@@ -74,6 +75,7 @@ class Operations:
         self.events = EventRing(self._event_added)
         self.logs = LogRing()
         self.fixes: dict[str, Fixer] = {}
+        self.backups = Backups(server, data, lambda kind, text, severity: self._note(kind, text, severity))
         logging.getLogger("leafbox").addHandler(self.logs)
 
     def _recorder(self) -> Recorder:
@@ -101,6 +103,11 @@ class Operations:
         ):
             self._server.services.add(name, handler)
         self._server.services.add("issues.fix", self.fix)
+        self._server.services.add("backup.list", self.backups.list)
+        self._server.services.add("backup.path", self.backups.path)
+        self._server.services.add("backup.create", self.backups.create)
+        self._server.services.add("backup.verify", self.backups.verify)
+        self._server.services.add("backup.restore", self.backups.restore)
         self._ticker = self._tasks.create_task(self._tick_forever(), name="box history and issues")
         self.events.add("started", f"Leafbox {leafbox.__version__} started")
 
@@ -109,6 +116,7 @@ class Operations:
         if self._ticker is not None:
             self._ticker.cancel()
             self._ticker = None
+        self.backups.stop()
         if self.recorder is not None:
             self.recorder.stop()
         self.logs.on_line = None
@@ -143,6 +151,9 @@ class Operations:
             self._loop.call_soon(
                 lambda: self._server.services.emit("issues", issues_document(self.watch.look(FRESH_S)))
             )
+
+    def _note(self, kind: str, text: str, severity: str) -> None:
+        self.events.add(kind, text, severity=severity)
 
     def _event_added(self, event: BoxEvent) -> None:
         self._server.services.emit("events", event.document())
