@@ -21,7 +21,7 @@ LEAFBOX = Path(sysconfig.get_path("scripts")) / "leafbox"
 def running(folder: Path) -> Iterator[str]:
     """The appliance in `folder` on a free port; gives its URL, ends with Ctrl-C and expects a clean exit."""
     with subprocess.Popen(
-        [LEAFBOX, "run", "--port", "-1", "--web-port", "0"],
+        [LEAFBOX, "run", "--port", "-1", "--mqtt-port", "-1", "--web-port", "0"],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -72,7 +72,7 @@ def running_box(folder: Path, *flags: str, web: bool = False, data: Path | None 
     """A box whose data is in `folder/data`; ended with Ctrl-C, and it must end well unless it was killed."""
     data = data or folder / "data"
     dashboard = ("--web-port", "0") if web else ("--no-web",)
-    command = [str(LEAFBOX), "run", "--data", str(data), "--port", "-1", *dashboard, *flags]
+    command = [str(LEAFBOX), "run", "--data", str(data), "--port", "-1", "--mqtt-port", "-1", *dashboard, *flags]
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -88,6 +88,8 @@ def running_box(folder: Path, *flags: str, web: bool = False, data: Path | None 
         if line.startswith("Stop with Ctrl-C"):
             break
     else:
+        process.stdout.close()
+        process.wait(STOP_TIMEOUT_S)
         raise AssertionError("ended before it was ready:\n" + "".join(said))
     output = process.stdout
     reader = threading.Thread(target=lambda: said.extend(output), daemon=True)

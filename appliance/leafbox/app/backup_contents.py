@@ -41,7 +41,7 @@ class RestoreRefused(LeafboxError):
 def files_to_keep(data: Path, store: Path | None, config_file: str) -> list[tuple[str, Path]]:
     """(name inside, path) of everything; `store` is a directory with `log` and `database`, at rest."""
     found: list[tuple[str, Path]] = []
-    if config_file:
+    if config_file and data.resolve() not in Path(config_file).resolve().parents:
         found.append((f"{CONFIGURATION}/{Path(config_file).name}", Path(config_file)))
     for path in sorted(data.rglob("*")):
         relative = path.relative_to(data)

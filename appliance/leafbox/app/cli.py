@@ -19,6 +19,7 @@ from leafbox.app import (
     backup_commands,
     care_commands,
     device_commands,
+    password_command,
     status_commands,
     store_commands,
     top_command,
@@ -34,6 +35,7 @@ app.add_typer(store_commands.app, name="store")
 app.add_typer(uplink_commands.app, name="uplink")
 app.add_typer(backup_commands.app, name="backup")
 care_commands.register(app)
+password_command.register(app)
 status_commands.register(app)
 top_command.register(app)
 app.add_typer(device_commands.app, name="device")
@@ -124,22 +126,6 @@ def _client(action: Callable[[], Coroutine[object, object, None]]) -> None:
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(0) from error
-
-
-@app.command()
-def passwd() -> None:
-    """Ask for a password (or read it from a pipe) and print the bcrypt hash to put into the configuration."""
-    from leafbox.security.passwords import hash_password
-
-    if sys.stdin.isatty():
-        password = str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
-    else:
-        password = sys.stdin.readline().rstrip("\n")
-    try:
-        typer.echo(hash_password(password))
-    except ValueError as error:
-        typer.echo(f"leafbox: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 @app.command()

@@ -144,7 +144,7 @@ def _plain_passwords(box: BoxSnapshot) -> Iterator[Finding]:
         yield Finding(
             "The configuration holds passwords in clear text",
             f"Whoever reads {box.config_file or 'the configuration'}, or a backup of it, can log in.",
-            "Run `leafbox passwd --hash`, type the password, and put the line it prints in place of the password.",
+            "Run `leafbox passwd`, type the password, and put the line it prints in place of the password.",
         )
 
 

@@ -74,7 +74,7 @@ def sick(code: str) -> dict[str, object]:
         "certificate-expiring": {"certificates": (CertificateFact("MQTT", "cert.pem", NOW + 86400),)},
         "clock-not-set": {"machine": replace(MACHINE, is_clock_synchronised=False)},
         "uplink-stalled": {"uplinks": (UplinkFact("hub", "stalled", NOW - 20),)},
-        "uplink-down": {"uplinks": (UplinkFact("hub", "waiting", NOW - 60, "cannot be resolved"),)},
+        "uplink-down": {"uplinks": (UplinkFact("hub", "waiting", NOW - 60, "The name cannot be resolved."),)},
         "uplink-paused": {"uplinks": (UplinkFact("hub", "paused", NOW - 60),)},
         "backlog-growing": {"backlog": BacklogFact(5000, 100, 3600)},
         "stream-full": {"streams": (StreamFact("$G", "S", 96, 100, 100, -1, refuses_when_full=True),)},
