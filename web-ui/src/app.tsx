@@ -93,10 +93,10 @@ function Shell(): JSX.Element {
       <a class="skip" href="#main" onClick={(event) => skip(event, main.current)}>
         {t("Skip to the page")}
       </a>
-      <div class="top">
+      <header class="top">
         <Button icon="menu" look="quiet" label={t("Menu")} onPress={() => void (isMenuOpen.value = true)} />
         <strong>{entry ? t(entry.name) : "Leafbox"}</strong>
-      </div>
+      </header>
       {isMenuOpen.value && <button type="button" class="shade" aria-label={t("Close the menu")} onClick={() => void (isMenuOpen.value = false)} />}
       <Side current={id} />
       <div>
@@ -125,7 +125,7 @@ function Side({ current }: { current: string }): JSX.Element {
   const found = session.value;
   const accounts = found?.accounts ?? [];
   return (
-    <div class={`side${isMenuOpen.value ? " is-open" : ""}`}>
+    <aside class={`side${isMenuOpen.value ? " is-open" : ""}`} aria-label={t("Menu")}>
       <a class="brand" href={link([])}>
         <Mark />
         <span>
@@ -182,7 +182,7 @@ function Side({ current }: { current: string }): JSX.Element {
           <Button icon="exit" look="quiet" label={t("Log out")} onPress={logOut} />
         </div>
       </div>
-    </div>
+    </aside>
   );
 }
 

@@ -60,9 +60,11 @@ function likeliest(bytes: Uint8Array): Decoded {
   return { form: "hex", text: hexDump(bytes), error: null };
 }
 
+const LINE_LETTERS_MAX = 72;
+
 /** JSON for reading; bytes as hex, whole numbers of any size as digits. */
 export function pretty(value: unknown): string {
-  return JSON.stringify(
+  const text = JSON.stringify(
     value,
     (_key, each: unknown) => {
       if (typeof each === "bigint") return each.toString();
@@ -71,4 +73,7 @@ export function pretty(value: unknown): string {
     },
     2,
   );
+  // Line ends inside of texts are escaped, so these are all of the layout. A short value reads best on one line.
+  const line = text.replace(/\n\s*/g, " ");
+  return line.length <= LINE_LETTERS_MAX ? line : text;
 }

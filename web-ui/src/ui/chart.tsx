@@ -22,6 +22,8 @@ export interface ChartProps {
 
 // Rows of the table; the newest are what is looked for, the CSV of the history has them all.
 const TABLE_ROWS = 60;
+// Bytes are written in powers of 1024, so their lines stand at powers of two.
+const BINARY_STEPS = Array.from({ length: 60 }, (_, power) => 2 ** power);
 
 export function Chart({ title, times, series, format, heightPx = 210 }: ChartProps): JSX.Element {
   const frame = useRef<HTMLDivElement>(null);
@@ -49,7 +51,7 @@ export function Chart({ title, times, series, format, heightPx = 210 }: ChartPro
   };
   return (
     <figure class="chart">
-      <div class="row row-apart">
+      <div class="chart-head">
         <figcaption class="legend">
           <span class="visually-hidden">{title}</span>
           {series.map((each, index) => (
@@ -113,8 +115,8 @@ function options(element: HTMLElement, series: readonly Series[], format: (value
     cursor: { y: false, drag: { x: true, y: false } },
     scales: { y: { range: (_plot, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.12 : 1] } },
     axes: [
-      { ...axis, values: (_plot, ticks) => ticks.map((tick) => clock(tick, ticks)) },
-      { ...axis, size: 62, values: (_plot, ticks) => ticks.map((tick) => format(tick)) },
+      { ...axis, size: 30, values: (_plot, ticks) => ticks.map((tick) => clock(tick, ticks)) },
+      { ...axis, size: 62, ...(/i?B/.test(format(1)) ? { incrs: BINARY_STEPS } : {}), values: (_plot, ticks) => ticks.map((tick) => format(tick)) },
     ],
     series: [
       {},
@@ -141,7 +143,7 @@ function clock(tick: number, ticks: readonly number[]): string {
   const date = new Date(tick * 1000);
   const step = (ticks[1] ?? tick) - (ticks[0] ?? tick);
   if (step >= 86400) return date.toLocaleDateString(language.value, { day: "numeric", month: "short" });
-  return date.toLocaleTimeString(language.value, { hour: "2-digit", minute: "2-digit", ...(step < 60 ? { second: "2-digit" } : {}) });
+  return date.toLocaleTimeString(language.value, { hour: "2-digit", minute: "2-digit", hour12: false, ...(step < 60 ? { second: "2-digit" } : {}) });
 }
 
 /** A line small enough to stand in a table row. */

@@ -31,6 +31,8 @@ export interface TableProps<Row> {
 
 // A page of this many rows draws in a moment on a phone; the filter reaches all of them.
 const ROWS_SHOWN = 200;
+// Fewer rows are read at a glance.
+const FILTER_FROM = 6;
 
 export function Table<Row>({ name, rows, columns, rowKey, actions, empty, tools, sortBy = 0, isDescending = false }: TableProps<Row>): JSX.Element {
   const [filter, setFilter] = useState("");
@@ -52,10 +54,14 @@ export function Table<Row>({ name, rows, columns, rowKey, actions, empty, tools,
   return (
     <>
       <div class="table-tools">
-        <label class="visually-hidden" for={filterId}>
-          {t("Filter {name}", { name })}
-        </label>
-        <input id={filterId} type="search" placeholder={t("Filter")} value={filter} onInput={(event) => setFilter(event.currentTarget.value)} />
+        {(rows.length >= FILTER_FROM || filter !== "") && (
+          <>
+            <label class="visually-hidden" for={filterId}>
+              {t("Filter {name}", { name })}
+            </label>
+            <input id={filterId} type="search" placeholder={t("Filter")} value={filter} onInput={(event) => setFilter(event.currentTarget.value)} />
+          </>
+        )}
         {tools}
         <span class="count" role="status">
           {found.length === rows.length ? plural(rows.length, "{count} row", "{count} rows") : t("{found} of {count} rows", { found: found.length, count: rows.length })}

@@ -46,7 +46,7 @@ function OneCertificate({ certificate }: { certificate: Certificate }): JSX.Elem
         rows={[
           [t("For"), certificate.subject],
           [t("Names"), certificate.names.join(", ") || "–"],
-          [t("Made by"), certificate.issuer],
+          [t("Issued by"), certificate.issuer],
           [t("Valid from"), <When at={certificate.not_before_s * 1000} />],
           [t("Valid until"), <span class="row"><When at={certificate.not_after_s * 1000} /><Badge tone={left < 0 ? "bad" : left < SOON_S ? "warn" : "ok"}>{left < 0 ? t("expired") : t("{time} left", { time: duration(left) })}</Badge></span>],
           [t("Fingerprint (SHA-256)"), <code>{certificate.fingerprint_sha256}</code>],

@@ -40,7 +40,7 @@ export function People(): JSX.Element {
               { name: t("Role"), cell: (person) => t(ROLE_NAMES[person.role]) },
               { name: t("Open logins"), cell: (person) => person.sessions, isNumber: true },
               { name: t("Last login"), cell: (person) => person.last_login_s, show: (person) => <When at={person.last_login_s * 1000} none={t("never")} /> },
-              { name: t("Made"), cell: (person) => person.created_s, show: (person) => <When at={person.created_s * 1000} /> },
+              { name: t("Created"), cell: (person) => person.created_s, show: (person) => <When at={person.created_s * 1000} /> },
             ]}
             actions={(person) => (
               <>

@@ -46,7 +46,7 @@ export function Tokens(): JSX.Element {
               { name: t("Name"), cell: (token) => token.name },
               { name: t("Role"), cell: (token) => t(ROLE_NAMES[token.role]) },
               { name: t("Only"), cell: (token) => token.scopes.join(", ") || t("everything of the role") },
-              { name: t("Made by"), cell: (token) => token.created_by },
+              { name: t("Created by"), cell: (token) => token.created_by },
               { name: t("Last used"), cell: (token) => token.last_used_s, show: (token) => <When at={token.last_used_s * 1000} none={t("never")} /> },
               { name: t("Ends"), cell: (token) => token.expires_s, show: (token) => <When at={token.expires_s * 1000} none={t("never")} /> },
             ]}

@@ -31,7 +31,7 @@ export function Users(): JSX.Element {
                 columns={[
                   { name: t("Name"), cell: (user) => user.name },
                   { name: t("Account"), cell: (user) => user.account },
-                  { name: t("Proves itself by"), cell: (user) => user.kind },
+                  { name: t("Login by"), cell: (user) => user.kind },
                   { name: t("May publish"), cell: (user) => rule(user.publish_allow, user.publish_deny), show: (user) => <Rule allow={user.publish_allow} deny={user.publish_deny} /> },
                   { name: t("May subscribe"), cell: (user) => rule(user.subscribe_allow, user.subscribe_deny), show: (user) => <Rule allow={user.subscribe_allow} deny={user.subscribe_deny} /> },
                   { name: t("Connections"), cell: (user) => user.connections, isNumber: true },

@@ -73,8 +73,8 @@ function Editing({ config, onChanged }: { config: ConfigText; onChanged: () => P
             <Button isSmall onPress={() => setText(config.text)} isOff={!isChanged}>
               {t("Discard")}
             </Button>
-            <Button isSmall look="primary" onPress={() => setReviewing(true)} isOff={!isChanged || !config.writable || checked?.valid === false} why={config.writable ? t("Nothing to apply, or errors to mend first.") : t("The file cannot be written by the box.")}>
-              {t("Look and apply")}
+            <Button isSmall look="primary" onPress={() => setReviewing(true)} isOff={!isChanged || !config.writable || checked?.valid === false} why={config.writable ? t("Nothing to apply, or errors to correct first.") : t("The file cannot be written by the box.")}>
+              {t("Review and apply")}
             </Button>
           </>
         }

@@ -102,7 +102,7 @@ function AddDevice({ onClose }: { onClose: () => void }): JSX.Element {
       <details>
         <summary>{t("Subjects it may use")}</summary>
         <div class="stack">
-          <TextField label={t("May publish")} value={publish} onChange={setPublish} placeholder={`${name || "pump-1"}.>`} hint={t("Empty: everything below its own name. Several are parted by spaces.")} />
+          <TextField label={t("May publish")} value={publish} onChange={setPublish} placeholder={`${name || "pump-1"}.>`} hint={t("Empty: everything below its own name. Several are separated by spaces.")} />
           <TextField label={t("May subscribe")} value={subscribe} onChange={setSubscribe} placeholder={`${name || "pump-1"}.>`} />
         </div>
       </details>
@@ -179,7 +179,7 @@ function OneDevice({ name }: { name: string }): JSX.Element {
               <Facts
                 rows={[
                   [t("Account"), value.account],
-                  [t("Made"), <When at={value.created_s * 1000} />],
+                  [t("Created"), <When at={value.created_s * 1000} />],
                   [t("May publish"), <code>{value.publish.join(", ") || "–"}</code>],
                   [t("May subscribe"), <code>{value.subscribe.join(", ") || "–"}</code>],
                 ]}

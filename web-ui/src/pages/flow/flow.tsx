@@ -97,13 +97,13 @@ function Picture({ flow }: { flow: FlowValue }): JSX.Element {
   );
 }
 
-/** A client that only receives stands on the right, where what it takes ends. */
+/** A client that only receives stands behind the box, beside the streams. */
 function columnOf(node: FlowNode, edges: readonly FlowEdge[]): number {
   const column = COLUMNS[node.kind];
   if (column !== 0) return column;
   const sends = edges.some((edge) => edge.source === node.id);
   const takes = edges.some((edge) => edge.target === node.id);
-  return takes && !sends ? 3 : 0;
+  return takes && !sends ? 2 : 0;
 }
 
 function cut(text: string, lettersMax = LETTERS_MAX): string {

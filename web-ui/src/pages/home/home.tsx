@@ -72,7 +72,7 @@ function Issues({ issues }: { issues: readonly Issue[] }): JSX.Element | null {
 function FixButton({ issue }: { issue: Issue }): JSX.Element {
   const fix = async (): Promise<void> => {
     const done = await call("POST /issues/{code}/fix", { path: { code: issue.code }, body: { subject: issue.subject } });
-    toast("ok", done.message || t("Mended"));
+    toast("ok", done.message || t("Fixed"));
   };
   return (
     <Button isSmall onPress={fix} isOff={!may("operator")} why={t(needs("operator"))}>

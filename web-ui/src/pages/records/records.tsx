@@ -55,7 +55,7 @@ function Events(): JSX.Element {
             empty={<p class="soft">{t("Nothing has happened yet.")}</p>}
             columns={[
               { name: t("When"), cell: (event) => event.at_s, show: (event) => <When at={event.at_s * 1000} /> },
-              { name: t("How grave"), cell: (event) => event.severity, show: (event) => <Badge tone={TONES[event.severity]}>{t(event.severity)}</Badge> },
+              { name: t("Severity"), cell: (event) => event.severity, show: (event) => <Badge tone={TONES[event.severity]}>{t(event.severity)}</Badge> },
               { name: t("Kind"), cell: (event) => event.kind },
               { name: t("What happened"), cell: (event) => event.text },
               { name: t("About"), cell: (event) => event.subject },

@@ -47,11 +47,11 @@ export function Consumers({ stream }: { stream: string }): JSX.Element {
             }
             columns={[
               { name: t("Name"), cell: (consumer) => consumer.name, show: (consumer) => <ConsumerName consumer={consumer} /> },
-              { name: t("Takes"), cell: (consumer) => consumer.filter_subjects.join(" "), show: (consumer) => <code>{consumer.filter_subjects.join(" ") || ">"}</code> },
+              { name: t("Subjects"), cell: (consumer) => consumer.filter_subjects.join(" "), show: (consumer) => <code>{consumer.filter_subjects.join(" ") || ">"}</code> },
               { name: t("Behind"), cell: (consumer) => consumer.lag, show: (consumer) => <Lag consumer={consumer} />, isNumber: true },
-              { name: t("Under way"), cell: (consumer) => consumer.ack_pending, show: (consumer) => count(consumer.ack_pending), isNumber: true },
-              { name: t("Again"), cell: (consumer) => consumer.redelivered, isNumber: true },
-              { name: t("Done up to"), cell: (consumer) => consumer.ack_floor_stream_seq, isNumber: true },
+              { name: t("Unconfirmed"), cell: (consumer) => consumer.ack_pending, show: (consumer) => count(consumer.ack_pending), isNumber: true },
+              { name: t("Repeated"), cell: (consumer) => consumer.redelivered, isNumber: true },
+              { name: t("Confirmed up to"), cell: (consumer) => consumer.ack_floor_stream_seq, isNumber: true },
               { name: t("Waiting"), cell: (consumer) => consumer.waiting, isNumber: true },
             ]}
             actions={(consumer) => (
@@ -85,7 +85,7 @@ function ConsumerName({ consumer }: { consumer: Consumer }): JSX.Element {
     <span class="row">
       {consumer.name}
       {consumer.paused && <Badge tone="warn">{t("paused")}</Badge>}
-      {!consumer.durable && <Badge>{t("passing")}</Badge>}
+      {!consumer.durable && <Badge>{t("temporary")}</Badge>}
     </span>
   );
 }
@@ -103,7 +103,7 @@ function NewConsumer({ stream, onClose }: { stream: string; onClose: () => void 
   return (
     <FormDialog title={t("New consumer")} action={t("Make it")} onSubmit={add} onClose={onClose}>
       <TextField label={t("Name")} value={name} onChange={setName} isRequired hasFocus />
-      <TextField label={t("Only these subjects")} value={filter} onChange={setFilter} hint={t("Empty: everything. Several are parted by spaces.")} />
+      <TextField label={t("Only these subjects")} value={filter} onChange={setFilter} hint={t("Empty: everything. Several are separated by spaces.")} />
       <Choices
         label={t("Where it starts")}
         value={start}

@@ -32,7 +32,7 @@ export function NewStream({ onClose }: { onClose: () => void }): JSX.Element {
   return (
     <FormDialog title={t("New stream")} action={t("Make it")} onSubmit={make} onClose={onClose}>
       <TextField label={t("Name")} value={name} onChange={setName} isRequired hasFocus placeholder="readings" />
-      <TextField label={t("Subjects")} value={subjects} onChange={setSubjects} isRequired placeholder="site.>" hint={t("What is published on these is kept. Several are parted by spaces.")} />
+      <TextField label={t("Subjects")} value={subjects} onChange={setSubjects} isRequired placeholder="site.>" hint={t("What is published on these is kept. Several are separated by spaces.")} />
       <Choices
         label={t("What it is for")}
         value={preset}

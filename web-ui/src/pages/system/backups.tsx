@@ -44,7 +44,7 @@ export function Backups(): JSX.Element {
               </Empty>
             }
             columns={[
-              { name: t("Made"), cell: (backup) => backup.created_s, show: (backup) => <When at={backup.created_s * 1000} /> },
+              { name: t("Created"), cell: (backup) => backup.created_s, show: (backup) => <When at={backup.created_s * 1000} /> },
               { name: t("Name"), cell: (backup) => backup.id },
               { name: t("Size"), cell: (backup) => backup.size_bytes, show: (backup) => bytes(backup.size_bytes), isNumber: true },
               { name: t("Encrypted"), cell: (backup) => (backup.encrypted ? t("yes") : t("no")) },

@@ -92,7 +92,7 @@ function Clock({ system }: { system: SystemValue }): JSX.Element {
       <Facts
         rows={[
           [t("Clock of the box"), known(system.time_s, (value) => new Date(value * 1000).toISOString().replace("T", " ").slice(0, 19))],
-          [t("Set by the network"), known(system.time_synchronised, (value) => <Badge tone={value ? "ok" : "warn"}>{value ? t("yes") : t("no")}</Badge>)],
+          [t("Synchronised"), known(system.time_synchronised, (value) => <Badge tone={value ? "ok" : "warn"}>{value ? t("yes") : t("no")}</Badge>)],
           [t("Against this browser"), off === null ? "–" : <Badge tone={Math.abs(off) > CLOCK_OFF_S ? "bad" : "ok"}>{Math.abs(off) < 3 ? t("the same") : duration(off)}</Badge>],
           ...Object.entries(system.versions).map(([name, version]) => [name, version] as const),
         ]}

@@ -109,7 +109,7 @@ function OneUplink({ uplink, onChanged }: { uplink: Uplink; onChanged: () => Pro
           <Facts
             rows={[
               [t("Hub"), <code>{uplink.url}</code>],
-              [t("There and back"), uplink.rtt_ms === null || uplink.rtt_ms === undefined ? "–" : `${short(uplink.rtt_ms)} ms`],
+              [t("Round trip"), uplink.rtt_ms === null || uplink.rtt_ms === undefined ? "–" : `${short(uplink.rtt_ms)} ms`],
               [t("In this state since"), <When at={uplink.since_s * 1000} />],
             ]}
           />

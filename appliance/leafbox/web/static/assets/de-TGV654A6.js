@@ -1,1 +1,0 @@
-var e={},t=e;export{t as default};
