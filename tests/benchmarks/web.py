@@ -93,9 +93,7 @@ def measure(is_watched: bool, scale: float) -> dict[str, float]:
         used, started = processor_seconds(box.core_pid), time.monotonic()
         flow = run_load("flow", port, Placement.FREE, pubs=1, subs=1, size=128, count=int(3_000_000 * scale))
         used = processor_seconds(box.core_pid) - used
-        asked = run_load(
-            "requests", port, Placement.FREE, subject="bench.ask", responder=1, count=int(20_000 * scale)
-        )
+        asked = run_load("requests", port, Placement.FREE, subject="bench.ask", responder=1, count=int(20_000 * scale))
         seconds = time.monotonic() - started
         return {
             "rate": flow["rate"],
