@@ -40,6 +40,7 @@ enum {
     /* Bytes a subscriber may be behind: far below the 64 MiB at which servers drop a slow consumer. */
     WINDOW_BYTES = 8 << 20,
     STALLED_MS = 20000,
+    INTEREST_US = 500000, /* for the interest of subscribers elsewhere to reach the publishers' server */
     PUBLISHERS_MAX = 64,
     EVENTS_MAX = 256,
     LINE_MAX_BYTES = 4096,
@@ -65,7 +66,7 @@ struct connection {
 
 static struct {
     const char *host, *subject, *stream, *consumer, *start, *body, *acks;
-    int port, pubs, subs, size, subjects, used, unique, window, keys, responder, batch, seconds;
+    int port, sub_port, pubs, subs, size, subjects, used, unique, window, keys, responder, batch, seconds;
     uint64_t count;
 } options = {.host = "127.0.0.1", .subject = "bench.load", .stream = "", .consumer = "", .start = "", .body = "",
              .acks = "none", .port = 4222, .pubs = 1, .subs = 1, .size = 16, .subjects = 0, .window = 1, .batch = 100,
@@ -301,7 +302,7 @@ static size_t consume_flow(connection *c, const char *data, size_t size) {
     return at;
 }
 
-static connection *open_subscriber(void) {
+static connection *open_subscriber_here(void) {
     if (!options.subjects) {
         char sub[300];
         snprintf(sub, sizeof sub, "SUB %s 1\r\n", options.subject);
@@ -311,6 +312,15 @@ static connection *open_subscriber(void) {
     for (int i = 0; i < options.subjects; i++) at += sprintf(at, "SUB bench.%05d%s %d\r\n", i, options.unique ? ".*" : "", 10000 + i);
     connection *c = open_client(subs, NULL);
     free(subs);
+    return c;
+}
+
+/* Subscribers may be at another server than publishers (`sub_port`): what lies between is measured. */
+static connection *open_subscriber(void) {
+    int port = options.port;
+    if (options.sub_port) options.port = options.sub_port;
+    connection *c = open_subscriber_here();
+    options.port = port;
     return c;
 }
 
@@ -353,6 +363,7 @@ static void run_flow(void) {
     if (!options.used) options.used = options.subjects;
     set_flow_lines();
     for (int i = 0; i < options.subs; i++) subs[i] = open_subscriber();
+    if (options.sub_port) usleep(INTEREST_US);
     for (int i = 0; i < options.pubs; i++) {
         pubs[i] = open_client("", NULL);
         pubs[i]->number = i;
@@ -527,7 +538,7 @@ static void set_option(const char *argument) {
     if (!value) fail("%s: key=value wanted", argument);
     size_t size = value++ - argument;
     struct { const char *name; int *number; const char **text; } known[] = {
-        {"port", &options.port, NULL}, {"pubs", &options.pubs, NULL}, {"subs", &options.subs, NULL}, {"size", &options.size, NULL},
+        {"port", &options.port, NULL}, {"sub_port", &options.sub_port, NULL}, {"pubs", &options.pubs, NULL}, {"subs", &options.subs, NULL}, {"size", &options.size, NULL},
         {"subjects", &options.subjects, NULL}, {"used", &options.used, NULL}, {"unique", &options.unique, NULL}, {"window", &options.window, NULL},
         {"keys", &options.keys, NULL}, {"responder", &options.responder, NULL}, {"batch", &options.batch, NULL}, {"seconds", &options.seconds, NULL},
         {"host", NULL, &options.host}, {"subject", NULL, &options.subject}, {"stream", NULL, &options.stream},

@@ -14,7 +14,7 @@ from typing import Any, Self
 from leafbox.app.control_client import BoxUnreachable, ask, read_control
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "leafbox"
-READY_TIMEOUT_S = 40.0
+READY_TIMEOUT_S = 100.0
 
 
 def free_port() -> int:

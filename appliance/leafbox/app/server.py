@@ -197,6 +197,7 @@ class Server:
             self.durable.memory_bytes_max,
             self.durable.storage_bytes_max,
         )
+        self.durable.jetstream.name_hub(self.leafs.hub_domain)
         self.on_stop.append(self.durable.stop)
         self.logger.info("Starting JetStream")
 

@@ -178,6 +178,7 @@ class JetstreamBuffers:
             first_ts_ns=state.first_ts_ns,
             acknowledged_seq=max((consumer.floor_stream_seq for consumer in fetchers), default=0),
             is_fetched=bool(fetchers),
+            is_listened=any(consumer.has_interest for consumer in fetchers),
             is_full=limit > 0 and state.stored_bytes >= limit * FULL_SHARE,
         )
 

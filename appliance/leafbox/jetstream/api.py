@@ -148,7 +148,7 @@ class ApiRouter:
             response["error"] = {
                 "code": rejected.code,
                 "err_code": rejected.err_code,
-                "description": rejected.description,
+                "description": self._explained(rejected),
             }
             response.update(endpoint.on_error())
             call.response_header = b""
@@ -160,6 +160,12 @@ class ApiRouter:
             self._owner.context.gate.when_durable(call.lsn, finish)
         else:
             finish()
+
+    def _explained(self, rejected: RequestRejected) -> str:
+        """The text of a refusal. Who wants replicas of a box is told where they are to be had."""
+        if not errors.STREAM_REPLICAS_NOT_SUPPORTED.matches(rejected) or not (hub := self._owner.context.hub_domain()):
+            return rejected.description
+        return f"{rejected.description}; replicated streams live at the hub, reached as domain {hub} ($JS.{hub}.API)"
 
     def _finish(self, call: ApiCall, subject: str, response: bytes) -> None:
         if call.reply:

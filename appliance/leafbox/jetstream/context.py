@@ -32,6 +32,8 @@ class ServerContext:
     open_fast_batches: int = 0
     reserved_memory: int = 0
     reserved_storage: int = 0
+    hub_domain: Callable[[], str] = lambda: ""
+    """JetStream domain of the hub that a link leads to at this moment; empty: none. For texts only."""
     progress_owners: dict[bytes, Callable[[], bytes | None]] = field(default_factory=dict)
 
     def progress_snapshot(self, key: bytes) -> bytes | None:

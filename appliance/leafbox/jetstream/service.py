@@ -92,6 +92,10 @@ class JetStream:
         """Where others that store messages wait for them to be durable."""
         return self._context.gate
 
+    def name_hub(self, hub_domain: Callable[[], str]) -> None:
+        """Where somebody who asks for what only a cluster has is sent to."""
+        self._context.hub_domain = hub_domain
+
     # -- accounts -----------------------------------------------------------------------------------------------------
 
     def account(self, name: str) -> JetStreamAccount | None:

@@ -128,6 +128,10 @@ class LeafService:
         """The links that are up."""
         return [link.leaf_snapshot() for link in self.links() if link.account is not None]
 
+    def hub_domain(self) -> str:
+        """JetStream domain of the first hub whose link is up; empty: none."""
+        return next((uplink.hub_domain for uplink in self.uplinks() if uplink.hub_domain), "")
+
     def uplinks(self) -> list[UplinkSnapshot]:
         """The hubs, with what is the matter where a link is not up."""
         return [remote.snapshot() for remote in self.remotes]

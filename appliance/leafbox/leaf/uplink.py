@@ -35,6 +35,9 @@ PROBE_S = 4.0
 HUB_LOOK_S = 10.0
 SILENT_CLOSE_S = 20.0
 """A link on which nothing at all came for so long after a probe is closed and dialled again."""
+LOST_REQUEST_S = 1.5
+"""A request of the hub's streams that was open when the link came up and is so still was lost on its way."""
+INTEREST_S = 1.0
 STUCK_S = 30.0
 """A backlog of which nothing went for so long is not explained by an outage of the hub's own retry."""
 BEGIN_S = 5.0
@@ -250,12 +253,29 @@ class Uplink:
                 self._forget()
                 link, looked_s = remote.link, 0.0
                 self.hub = Hub(link, self.parts.requests, self.parts.own_domain)
+                await self._wake_hub(self.hub)
             if time.monotonic() - looked_s >= HUB_LOOK_S:
                 looked_s = time.monotonic()
                 await self._look()
             await self._probe()
             if not self._silent_probes:
                 await self._pause_between(link)
+
+    async def _wake_hub(self, hub: Hub) -> None:
+        """See that the hub's streams ask again soon, if their first request met a link that was not ready."""
+        if not self.definition.forwards or not hub.domain:
+            return
+        await asyncio.sleep(STEER_S)
+        early = hub.open_requests()
+        if not early:
+            return
+        await asyncio.sleep(LOST_REQUEST_S)
+        states = [self.parts.buffers.state(self.definition.account, stream) for stream in self.meters]
+        if all(state is not None and state.is_listened for state in states):
+            return
+        for inbox in early & hub.open_requests():
+            logger.debug("uplink name=%s answers a lost request inbox=%s", self.definition.name, inbox)
+            hub.answer_lost(inbox)
 
     async def _pause_between(self, link: DialledLink) -> None:
         """Until the next probe, or until the link is another."""
@@ -274,6 +294,12 @@ class Uplink:
         if obstacle := hub.obstacle(forwards):
             self._hub_problems = (obstacle,)
             return
+        if not hub.offers_jetstream:
+            # What the hub is interested in comes right behind its INFO.
+            await asyncio.sleep(INTEREST_S)
+            if self.hub is hub and not hub.offers_jetstream:
+                self._hub_problems = (reason("hub_jetstream_off", "nobody takes requests of this account"),)
+                return
         found: list[Reason] = []
         try:
             if problem := await hub.account_problem():
@@ -305,7 +331,8 @@ class Uplink:
     async def _probe(self) -> None:
         hub = self.hub
         assert hub is not None
-        if not hub.domain or not hub.own_domain or hub.domain == hub.own_domain:
+        is_off = any(problem.code == "hub_jetstream_off" for problem in self._hub_problems)
+        if is_off or not hub.domain or not hub.own_domain or hub.domain == hub.own_domain:
             # There is no JetStream that could be asked; the link's own pings say whether it lives.
             await asyncio.sleep(PROBE_S)
             return

@@ -23,6 +23,8 @@ class BufferState:
     acknowledged_seq: int = 0
     is_fetched: bool = False
     """Whether the hub's stream has a consumer here."""
+    is_listened: bool = False
+    """Whether the hub listens to it at this moment."""
     is_full: bool = False
 
 

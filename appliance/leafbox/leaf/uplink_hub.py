@@ -26,6 +26,11 @@ PROBE_AGE_NS = 24 * 3600 * 10**9
 API_LEVEL_MIN = 4
 """Of a hub that acknowledges what it sources from a work queue (ADR-60, nats-server 2.14)."""
 
+SOURCE_INBOX = b"$JSC.R."
+_LOST_ANSWER = (
+    b'{"type":"io.nats.jetstream.api.v1.consumer_create_response","error":{"code":503,"err_code":10008,'
+    b'"description":"JetStream system temporarily unavailable"}}'
+)
 _NOT_FOUND = 10059
 _NOT_ENABLED = 10039
 
@@ -77,6 +82,13 @@ class Hub:
             return reason("hub_too_old", f"it is nats-server {hub.version}")
         lacking = self.lacking_permissions(forwards)
         return reason("permissions", "; ".join(lacking)) if lacking else None
+
+    @property
+    def offers_jetstream(self) -> bool:
+        """Whether the hub has told us that somebody there takes JetStream requests of this account."""
+        return any(
+            (subject.encode(), None) in self.link.remote_interest for subject in (f"{self.api}.INFO", f"{self.api}.>")
+        )
 
     def lacking_permissions(self, forwards: tuple[Forward, ...]) -> list[str]:
         """What the hub's user may not do although the uplink needs it."""
@@ -183,6 +195,20 @@ class Hub:
             if self._is_ours(source, forward) and isinstance(error, dict):
                 return str(error.get("description", ""))
         return ""
+
+    def open_requests(self) -> set[bytes]:
+        """Inboxes on which the hub's streams wait for an answer about a consumer."""
+        return {subject for subject, _ in self.link.remote_interest if subject.startswith(SOURCE_INBOX)}
+
+    def answer_lost(self, inbox: bytes) -> None:
+        """Say on an inbox that the request did not get here: the stream asks again after 10 s instead of 40.
+
+        nats-server asks as soon as it has read CONNECT, when it cannot know yet that we would answer; that request goes
+        nowhere, and it waits half a minute for its answer.
+        """
+        account = self.link.account
+        if account is not None:
+            account.publish(inbox, _LOST_ANSWER)
 
     def _is_ours(self, source: object, forward: Forward) -> bool:
         if not isinstance(source, dict) or source.get("name") != forward.stream:
