@@ -69,9 +69,21 @@ class Backups:
         self._tell = tell
         self._running: Running | None = None
         self._copying = threading.Lock()
+        self._process: asyncio.subprocess.Process | None = None
+
+    def start(self) -> None:
+        """Take away what a run that was killed left half done."""
+        for pattern in (".work-*", ".verify-*", "*.part"):
+            for left in self._directory.glob(pattern):
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink(missing_ok=True)
 
     def stop(self) -> None:
-        """Wait for a copy under way."""
+        """Wait for a copy under way, and end the process that packs: what it has so far it removes or nobody sees."""
+        if self._process is not None:
+            self._process.kill()
         if self._copying.acquire(timeout=STOP_WAIT_S):
             self._copying.release()
 
@@ -171,7 +183,9 @@ class Backups:
             copy.release()
             await asyncio.to_thread(self._guarded, copy.copy_database, target / "database")
         finally:
-            copy.end()
+            # After a cancellation the thread may still be at it, and LMDB must not lose a transaction in use.
+            with self._copying:
+                copy.end()
 
     def _guarded(self, copy: Callable[[Path], int], target: Path) -> int:
         with self._copying:
@@ -188,6 +202,7 @@ class Backups:
         )
         assert process.stdin is not None
         assert process.stdout is not None
+        self._process = process
         try:
             process.stdin.write(msgspec.json.encode(task))
             process.stdin.close()
@@ -200,14 +215,13 @@ class Backups:
         except BaseException:
             process.kill()
             raise
+        finally:
+            self._process = None
         if reason:
             raise BackupDamaged(reason)
 
     def _work_directory(self, stamp: str) -> Path:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left in self._directory.glob(".work-*"):
-            # Of a run that was killed.
-            shutil.rmtree(left, ignore_errors=True)
         work = self._directory / f".work-{stamp}"
         work.mkdir(mode=0o700)
         return work

@@ -91,6 +91,7 @@ class Operations:
         self.recorder = Recorder(Sampler(self._server, self.machine, self._backlog), store)
         self.fixes = server_fixes(store, self._server.services)
         self.logs.on_line = self._log_line_added
+        self.backups.start()
         for name, handler in (
             ("status.get", self.status),
             ("issues.list", lambda request: issues_document(self.watch.look(FRESH_S))),
