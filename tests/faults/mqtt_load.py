@@ -31,7 +31,7 @@ from leafbox.protocol.mqtt.packets import (
 from leafbox.protocol.mqtt.properties import NO_PROPERTIES, Properties
 
 WINDOW = 20
-DRAIN_TIMEOUT_S = 20.0
+DRAIN_TIMEOUT_S = 120.0
 
 
 class Link:
@@ -48,12 +48,18 @@ class Link:
         """Connect; the answer, and what came behind it."""
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         link = cls(reader, writer, connect.version)
-        link.send(connect)
-        packets = await link.receive()
+        try:
+            link.send(connect)
+            packets = await link.receive()
+        except BaseException:
+            link.close()
+            raise
         assert isinstance(packets[0], Connack), packets
         return link, packets[0], packets[1:]
 
     def send(self, packet: Packet) -> None:
+        if self._writer.transport.is_closing():
+            raise ConnectionError("closed")
         self._writer.write(encode_packet(packet, self._version))
 
     async def receive(self) -> list[Packet]:
@@ -69,6 +75,7 @@ class Link:
     def close(self) -> None:
         with contextlib.suppress(OSError, RuntimeError):
             self._writer.transport.abort()
+            self._writer.close()
 
 
 def connect_packet(name: str, version: Version) -> Connect:

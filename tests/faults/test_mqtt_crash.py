@@ -18,6 +18,10 @@ KILLS = int(os.environ.get("LEAFBOX_MQTT_KILLS", "8"))
 """Rounds of each crash test; longer runs ask for more."""
 CUTS = int(os.environ.get("LEAFBOX_MQTT_CUTS", "4"))
 
+# A machine that many campaigns share may take its time for a start.
+START_TIMEOUT_S = 120.0
+END_TIMEOUT_S = 60.0
+
 CONFIG = """
 server_name: crash
 jetstream {{ store_dir: "{directory}" }}
@@ -41,7 +45,7 @@ async def load_until_killed(
     ]
     await asyncio.sleep(seconds)
     server.kill()
-    await asyncio.wait_for(asyncio.gather(*tasks), 10)
+    await asyncio.wait_for(asyncio.gather(*tasks), END_TIMEOUT_S)
 
 
 async def drain(publisher: Publisher, subscriber: Subscriber, port: int) -> None:
@@ -61,10 +65,10 @@ def test_sigkill_under_load(tmp_path: Path) -> None:
         publisher, subscriber = Publisher(version), Subscriber(version, random.Random(version))
         directory, work = tmp_path / f"store{version}", tmp_path / f"work{version}"
         for round_number in range(max(KILLS // 2, 1)):
-            server = server_on(directory, work / str(round_number)).start()
+            server = server_on(directory, work / str(round_number)).start(timeout_s=START_TIMEOUT_S)
             seconds = random.Random(f"{version}/{round_number}").uniform(0.05, 0.5)
             asyncio.run(load_until_killed(publisher, subscriber, server, seconds))
-        with server_on(directory, work / "last") as server:
+        with server_on(directory, work / "last").start(timeout_s=START_TIMEOUT_S) as server:
             asyncio.run(drain(publisher, subscriber, server.port("mqtt")))
         print(f"{version.name}: {publisher.next_number} sent, {len(publisher.acknowledged)} acknowledged")
         assert len(publisher.acknowledged) > 0
@@ -84,11 +88,11 @@ def test_power_cut_under_load(tmp_path: Path, policy: str) -> None:
         with PowerCutDisk(tmp_path / f"disk{round_number}") as disk:
             if source is not None:
                 copy_tree(source, disk.path)
-            server = server_on(disk.path, tmp_path / f"work{round_number}").start()
+            server = server_on(disk.path, tmp_path / f"work{round_number}").start(timeout_s=START_TIMEOUT_S)
             asyncio.run(load_and_cut(publisher, subscriber, server, disk, (round_number, policy, target)))
         source = target
     assert source is not None
-    with server_on(source, tmp_path / "last") as server:
+    with server_on(source, tmp_path / "last").start(timeout_s=START_TIMEOUT_S) as server:
         asyncio.run(drain(publisher, subscriber, server.port("mqtt")))
     print(f"{policy}: {publisher.next_number} sent, {len(publisher.acknowledged)} acknowledged")
     assert len(publisher.acknowledged) > 0
@@ -115,7 +119,7 @@ async def load_and_cut(
     await asyncio.sleep(random.Random(f"{policy}/{seed}").uniform(0.1, 0.6))
     await asyncio.to_thread(disk.cut, seed, policy, target)
     server.kill()
-    await asyncio.wait_for(asyncio.gather(*tasks), 10)
+    await asyncio.wait_for(asyncio.gather(*tasks), END_TIMEOUT_S)
 
 
 def copy_tree(source: Path, target: Path) -> None:

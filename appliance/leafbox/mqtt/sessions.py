@@ -219,9 +219,10 @@ class AccountSessions:
             logger.info("dropped %d stored messages that no session needs account=%s", removed, self.account.name)
 
     def stop(self) -> None:
-        """Show nothing more; what is durable stays."""
+        """Log what sessions noted, show nothing more; what is durable stays."""
         self._shown.stop()
         for session in self.by_id.values():
+            session.core.log_steps(True)
             for timer in (session.expiry_timer, session.will_timer):
                 if timer is not None:
                     timer.cancel()
