@@ -17,6 +17,7 @@ import typer
 import leafbox
 from leafbox.app import (
     backup_commands,
+    bridge_commands,
     care_commands,
     device_commands,
     password_command,
@@ -38,6 +39,7 @@ care_commands.register(app)
 password_command.register(app)
 status_commands.register(app)
 top_command.register(app)
+app.add_typer(bridge_commands.app, name="bridge")
 app.add_typer(device_commands.app, name="device")
 app.command("translate")(device_commands.translate_command)
 

@@ -90,6 +90,7 @@ class Devices:
 
     def __init__(self, server: DeviceServer, directory: Path) -> None:
         self._server = server
+        self.directory = directory
         self._file = DeviceFile(directory)
         self.users = self._file.devices
         self.seen: dict[str, float] = {}

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from leafbox.app import logs
+from leafbox.app.bridges import Bridges
 from leafbox.app.configuration.options import Options
 from leafbox.app.configuration.reload import Changes, compare
 from leafbox.app.configuration.unsupported import check_supported
@@ -237,6 +238,7 @@ class Server:
             self.on_stop.insert(0, self.dashboard.stop)
         if self.devices is not None:
             self.devices.register(self.services)
+            Bridges(self, self.devices.directory).start(self.services, self.control.control)
         self.services.start(self.broker.system_account)
         self.on_stop.append(self.control.stop)
 

@@ -1,0 +1,1 @@
+"""Bridges to other MQTT brokers: a process beside core that stores and forwards in both directions."""

@@ -1,0 +1,97 @@
+"""The process of all bridges: `python -m leafbox.mqtt.bridge DATA`, started and watched by core.
+
+Each second it tells core how its bridges do, and the answer is which bridges there should be; so a change counts within
+a second and there is nothing to reload. A process of its own: a broker that stalls us must not stall core.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client
+
+from leafbox.mqtt.bridge.rules import BridgeOptions
+from leafbox.mqtt.bridge.worker import BridgeWorker
+from leafbox.protocol.control import Control, find_control, user_of
+
+logger = logging.getLogger(__name__)
+
+REPORT_EVERY_S = 1.0
+REPORT_SUBJECT = "$LEAFBOX.bridge.report"
+
+
+class Process:
+    """The workers and their connections to core."""
+
+    def __init__(self, control: Control, tasks: asyncio.TaskGroup) -> None:
+        self._control = control
+        self._tasks = tasks
+        self._workers: dict[str, tuple[BridgeWorker, asyncio.Task[None], Client]] = {}
+
+    async def run(self) -> None:
+        """Report and reconcile until core is gone."""
+        system = await self.connected("")
+        while True:
+            for worker, _, _ in self._workers.values():
+                await worker.measure()
+            reports = {name: asdict(worker.state) for name, (worker, _, _) in self._workers.items()}
+            answer = await system.request(REPORT_SUBJECT, msgspec.json.encode({"reports": reports}), timeout=10)
+            wanted = msgspec.convert(msgspec.json.decode(answer.data)["bridges"], list[BridgeOptions])
+            await self._reconcile({options.name: options for options in wanted})
+            await asyncio.sleep(REPORT_EVERY_S)
+
+    async def connected(self, account: str) -> Client:
+        """A connection to core in an account; when it is lost, this process ends with core."""
+        client = Client()
+        await client.connect(
+            self._control.url,
+            user=user_of(account),
+            password=self._control.password,
+            allow_reconnect=False,
+            name="leafbox bridge",
+        )
+        return client
+
+    async def _reconcile(self, wanted: dict[str, BridgeOptions]) -> None:
+        for name, (worker, task, client) in list(self._workers.items()):
+            if wanted.get(name) != worker.options:
+                task.cancel()
+                await asyncio.wait({task})
+                await client.close()
+                del self._workers[name]
+        for name, options in wanted.items():
+            if name not in self._workers:
+                client = await self.connected(options.account)
+                worker = BridgeWorker(options, client)
+                task = self._tasks.create_task(worker.run(), name=f"bridge {name}")
+                self._workers[name] = (worker, task, client)
+
+
+async def main(data: Path) -> None:
+    """Run until SIGTERM or until core is gone."""
+    control = find_control(data, os.environ)
+    main_task = asyncio.current_task()
+    assert main_task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main_task.cancel)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            await Process(control, tasks).run()
+    except* (nats.errors.Error, OSError) as group:
+        sys.exit(f"core is gone: {group.exceptions[0]}")
+
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO)
+    logging.getLogger("nats").setLevel(logging.CRITICAL)
+    logging.getLogger("amqtt").setLevel(logging.CRITICAL)
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(main(Path(sys.argv[1])))

@@ -1,0 +1,65 @@
+"""What a bridge needs of a client to the other broker, and what can go wrong with it.
+
+Two clients serve it, ours and amqtt's; users choose. Not here: what is sent and kept (`worker`).
+"""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from leafbox.protocol.errors import LeafboxError
+
+
+@dataclass
+class BridgeLost(LeafboxError):
+    """The other broker is not there, or refused us; the bridge tries again. Texts hold no secrets."""
+
+    state: str
+    """Short and stable, for programs: `dns`, `refused`, `tls`, `auth`, `timeout`, `closed`, `protocol`."""
+    sentence: str
+    next_step: str = ""
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeMessage:
+    """One message in either direction. `user_properties` cross in MQTT 5 only."""
+
+    topic: bytes
+    payload: bytes
+    qos: int = 0
+    is_retained: bool = False
+    user_properties: tuple[tuple[str, str], ...] = ()
+
+
+Taker = Callable[[BridgeMessage], "Future[None]"]
+"""Called once for each message that comes in, in order; the message is acknowledged when the future is done."""
+
+
+class BridgeClient(Protocol):
+    """One connection to the other broker. Everything raises `BridgeLost`."""
+
+    async def connect(self) -> None:
+        """Log in and resume the session there."""
+        ...
+
+    async def subscribe(self, filters: list[tuple[bytes, int]]) -> None:
+        """Ask for these filters at these QoS; messages may come before it returns."""
+        ...
+
+    def publish(self, message: BridgeMessage) -> Future[None]:
+        """Send; done when the other side has acknowledged, or at QoS 0 when it is written."""
+        ...
+
+    async def wait_lost(self) -> None:
+        """Return never; raise when the connection is lost."""
+        ...
+
+    async def close(self) -> None:
+        """End the connection; the session there stays."""
+        ...

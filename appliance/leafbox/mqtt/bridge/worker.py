@@ -1,0 +1,305 @@
+"""One bridge at work: a stream keeps what goes out until the other broker has acknowledged it, and the log has what
+came in before the other broker is told.
+
+Out: messages of the rules' subjects are caught by the work queue `BRIDGE_<name>`, or stay in the stream that has those
+subjects already; a durable consumer hands them over in batches, and each is acknowledged here when it is acknowledged
+there. In: messages are stored by whichever stream has their subject, else by `BRIDGE_<name>_IN`; then they are
+acknowledged. So a cut, a restart of either side or a crash repeats messages and loses none. What came in over a bridge
+does not go out over it again.
+
+Not here: the client (`own_client`, `amqtt_client`), who is configured (`app.bridges`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+import time
+from dataclasses import dataclass
+
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+
+from leafbox.mqtt.bridge.own_client import OwnClient
+from leafbox.mqtt.bridge.ports import BridgeClient, BridgeLost, BridgeMessage, Taker
+from leafbox.mqtt.bridge.rules import BridgeOptions, ClientKind
+from leafbox.protocol.mqtt.topics import filter_to_subjects, subject_to_topic, topic_to_subject
+
+logger = logging.getLogger(__name__)
+
+BATCH = 100
+"""Messages under way to the other broker: hides a round trip of 50 ms at 2,000 messages a second."""
+FETCH_TIMEOUT_S = 5.0
+ACK_WAIT_S = 30.0
+PAUSE_FIRST_S = 1.0
+PAUSE_MOST_S = 30.0
+BRIDGE_HEADER = "Leafbox-Bridge"
+QOS_HEADER = "Nmqtt-Pub"
+OVERLAP_ERR_CODE = 10065
+OWN_HEADERS = ("nats-", "nmqtt-", "leafbox-")
+"""Headers of servers; they mean nothing to another broker's clients."""
+
+
+@dataclass(slots=True)
+class BridgeState:
+    """How a bridge does, for people and programs."""
+
+    state: str = "connecting"
+    sentence: str = "it has not connected yet"
+    next_step: str = ""
+    since_s: float = 0.0
+    delivered: int = 0
+    received: int = 0
+    backlog_messages: int = 0
+    backlog_bytes: int = 0
+
+
+class BridgeWorker:
+    """One bridge; `run` ends only by cancellation. `local` is logged in to the bridge's account."""
+
+    def __init__(self, options: BridgeOptions, local: Client) -> None:
+        self.options = options
+        self.state = BridgeState(since_s=time.time())
+        self._local = local
+        self._jetstream: JetStreamContext = local.jetstream()
+        self._outbound: JetStreamContext.PullSubscription | None = None
+        self._stream = ""
+        self._is_stream_own = True
+
+    async def run(self) -> None:
+        """Connect, carry, and connect again, for ever."""
+        pause_s = PAUSE_FIRST_S
+        while True:
+            started_s = time.monotonic()
+            try:
+                await self._carry()
+            except* BridgeLost as group:
+                lost = group.exceptions[0]
+                assert isinstance(lost, BridgeLost)
+                self._tell(lost.state, lost.sentence, lost.next_step)
+            except* (nats.errors.Error, OSError) as group:
+                self._tell("local", f"the local streams cannot be used: {group.exceptions[0]}")
+            if time.monotonic() - started_s > PAUSE_MOST_S:
+                pause_s = PAUSE_FIRST_S
+            # Spread, so that bridges of many boxes do not come back in step.
+            await asyncio.sleep(pause_s * random.uniform(0.7, 1.3))
+            pause_s = min(pause_s * 2, PAUSE_MOST_S)
+
+    async def measure(self) -> None:
+        """Bring the backlog up to date."""
+        if self._outbound is None:
+            return
+        try:
+            info = await self._outbound.consumer_info()
+            self.state.backlog_messages = (info.num_pending or 0) + (info.num_ack_pending or 0)
+            if self._is_stream_own:
+                self.state.backlog_bytes = (await self._jetstream.stream_info(self._stream)).state.bytes
+        except (nats.errors.Error, TimeoutError) as error:
+            logger.debug("bridge %s: backlog unknown: %s", self.options.name, error)
+
+    # -- one connection -----------------------------------------------------------------------------------------------
+
+    async def _carry(self) -> None:
+        options = self.options
+        await self._prepare_streams()
+        async with asyncio.TaskGroup() as tasks:
+
+            def take(message: BridgeMessage) -> asyncio.Future[None]:
+                return self._take(message, tasks)
+
+            client = make_client(options, take, tasks)
+            try:
+                await client.connect()
+                if options.inbound:
+                    await client.subscribe([(rule.remote_filter, rule.qos) for rule in options.inbound])
+                self._tell("flowing", f"connected to {options.host}:{options.port}")
+                if options.outbound:
+                    tasks.create_task(self._pump(client), name=f"bridge {options.name} out")
+                await client.wait_lost()
+            finally:
+                await client.close()
+
+    def _tell(self, state: str, sentence: str, next_step: str = "") -> None:
+        if (state, sentence) != (self.state.state, self.state.sentence):
+            level = logging.INFO if state == "flowing" else logging.WARNING
+            logger.log(level, "bridge %s state=%s %s", self.options.name, state, sentence)
+            self.state.since_s = time.time()
+        self.state.state, self.state.sentence, self.state.next_step = state, sentence, next_step
+
+    # -- streams ------------------------------------------------------------------------------------------------------
+
+    async def _prepare_streams(self) -> None:
+        options = self.options
+        if options.inbound:
+            subjects = _subjects([rule.local_filter for rule in options.inbound])
+            await self._make_stream(f"BRIDGE_{options.name}_IN", subjects, RetentionPolicy.LIMITS, DiscardPolicy.OLD)
+        if not options.outbound or self._outbound is not None:
+            return
+        subjects = _subjects([rule.local_filter for rule in options.outbound])
+        own = f"BRIDGE_{options.name}"
+        self._is_stream_own = await self._make_stream(own, subjects, RetentionPolicy.WORK_QUEUE, DiscardPolicy.NEW)
+        self._stream = own if self._is_stream_own else await self._stream_that_has(subjects)
+        await self._jetstream.add_consumer(
+            self._stream,
+            ConsumerConfig(
+                durable_name=own,
+                ack_policy=AckPolicy.EXPLICIT,
+                ack_wait=ACK_WAIT_S,
+                max_ack_pending=BATCH,
+                filter_subjects=subjects,
+            ),
+        )
+        self._outbound = await self._jetstream.pull_subscribe_bind(own, self._stream)
+
+    async def _make_stream(
+        self, name: str, subjects: list[str], retention: RetentionPolicy, discard: DiscardPolicy
+    ) -> bool:
+        """Make or adjust a stream; False: another one has some of the subjects already."""
+        config = StreamConfig(
+            name=name,
+            subjects=subjects,
+            retention=retention,
+            discard=discard,
+            storage=StorageType.FILE,
+            max_bytes=self.options.buffer_bytes,
+            description=f"kept by the bridge {self.options.name}",
+        )
+        try:
+            try:
+                await self._jetstream.stream_info(name)
+            except nats.js.errors.NotFoundError:
+                await self._jetstream.add_stream(config)
+            else:
+                await self._jetstream.update_stream(config)
+        except nats.js.errors.APIError as error:
+            if error.err_code != OVERLAP_ERR_CODE:
+                raise BridgeLost("local", f"the stream {name} cannot be made: {error.description}") from error
+            return False
+        return True
+
+    async def _stream_that_has(self, subjects: list[str]) -> str:
+        """The one stream with these subjects."""
+        found = set()
+        for subject in subjects:
+            try:
+                found.add(await self._jetstream.find_stream_name_by_subject(subject))
+            except nats.js.errors.NotFoundError:
+                found.add("")
+        if len(found) != 1 or "" in found:
+            raise BridgeLost(
+                "local",
+                "the outbound topics are partly in other streams",
+                "make one bridge for each stream, or leave these topics to the bridge",
+            )
+        return str(found.pop())
+
+    # -- out ----------------------------------------------------------------------------------------------------------
+
+    async def _pump(self, client: BridgeClient) -> None:
+        assert self._outbound is not None
+        while True:
+            try:
+                batch = await self._outbound.fetch(BATCH, timeout=FETCH_TIMEOUT_S)
+            except TimeoutError:
+                continue
+            sent = [(message, self._send(client, message)) for message in batch]
+            for index, (message, future) in enumerate(sent):
+                try:
+                    if future is not None:
+                        await future
+                        self.state.delivered += 1
+                except BridgeLost:
+                    # In order, and at once with the next connection instead of after the wait for acknowledgements.
+                    for unsent, _ in sent[index:]:
+                        await unsent.nak()
+                    raise
+                await message.ack()
+
+    def _send(self, client: BridgeClient, message: Msg) -> asyncio.Future[None] | None:
+        """Hand over; None: it is not for the other side, or cannot be said in MQTT."""
+        headers = message.headers or {}
+        topic = subject_to_topic(message.subject.encode())
+        if topic is None or headers.get(BRIDGE_HEADER) == self.options.name:
+            return None
+        for rule in self.options.outbound:
+            remote = rule.to_remote(topic)
+            if remote is not None:
+                properties = tuple(
+                    (name, value) for name, value in headers.items() if not name.lower().startswith(OWN_HEADERS)
+                )
+                return client.publish(BridgeMessage(remote, message.data, rule.qos, user_properties=properties))
+        return None
+
+    # -- in -----------------------------------------------------------------------------------------------------------
+
+    def _take(self, message: BridgeMessage, tasks: asyncio.TaskGroup) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        topics = (rule.to_local(message.topic) for rule in self.options.inbound)
+        topic = next((topic for topic in topics if topic), None)
+        if topic is None:
+            future.set_result(None)  # Of a subscription this bridge once had.
+        else:
+            tasks.create_task(self._store(topic, message, future), name=f"bridge {self.options.name} in")
+        return future
+
+    async def _store(self, topic: bytes, message: BridgeMessage, future: asyncio.Future[None]) -> None:
+        headers = {name: value for name, value in message.user_properties if _is_header(name, value)}
+        headers |= {BRIDGE_HEADER: self.options.name, QOS_HEADER: str(message.qos)}
+        try:
+            await self._jetstream.publish(topic_to_subject(topic).decode(), message.payload, headers=headers)
+        except (nats.errors.Error, TimeoutError) as error:
+            future.set_exception(BridgeLost("local", f"the local stream did not take a message: {error}"))
+            future.exception()
+        else:
+            self.state.received += 1
+            future.set_result(None)
+
+
+def make_client(options: BridgeOptions, take: Taker, tasks: asyncio.TaskGroup) -> BridgeClient:
+    """The client that the user chose."""
+    tls = tls_context(options) if options.is_encrypted else None
+    if options.client is ClientKind.OWN:
+        return OwnClient(options, tls, take, tasks)
+    # 25 MiB that only who wants it pays for.
+    from leafbox.mqtt.bridge.amqtt_client import AmqttClient
+
+    return AmqttClient(options, tls, take, tasks)
+
+
+def tls_context(options: BridgeOptions) -> ssl.SSLContext:
+    """Always verifying. Raises `BridgeLost` when a file cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=options.ca_file or None)
+        if options.cert_file:
+            context.load_cert_chain(options.cert_file, options.key_file or None)
+    except OSError as error:
+        raise BridgeLost("tls", f"a certificate file cannot be used: {error}", "check --ca, --cert, --key") from error
+    return context
+
+
+def _subjects(filters: list[bytes]) -> list[str]:
+    """Without those that another one covers: a stream's subjects must not overlap."""
+    found = list(dict.fromkeys(subject.decode() for each in filters for subject in filter_to_subjects(each)))
+    return [each for each in found if not any(_covers(other, each) for other in found if other != each)]
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    wanted, given = wide.split("."), narrow.split(".")
+    for index, part in enumerate(wanted):
+        if part == ">":
+            return index < len(given)
+        if index >= len(given) or given[index] == ">" or part not in ("*", given[index]):
+            return False
+    return len(wanted) == len(given)
+
+
+def _is_header(name: str, value: str) -> bool:
+    """Whether a user property can be a header of NATS, and none of the servers' own."""
+    is_name = name.isascii() and name.isprintable() and not set(name) & set(": ") and bool(name)
+    return is_name and "\r" not in value and "\n" not in value and not name.lower().startswith(OWN_HEADERS)
