@@ -51,6 +51,7 @@ class Measured:
                 "wanted_ratio": metric.ratio_limit,
                 "wanted_ratio_to_synced": metric.synced_ratio_limit,
                 "wanted": metric.limit,
+                "wanted_by_peer": dict(metric.peer_limits or ()),
                 "is_higher_better": metric.is_higher_better,
                 "servers": {
                     contender.name: {

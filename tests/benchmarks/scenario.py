@@ -43,11 +43,15 @@ class Metric:
     ratio_limit: float | None = None
     synced_ratio_limit: float | None = None
     limit: float | None = None
+    peer_limits: tuple[tuple[str, float], ...] | None = None
+    """The wanted ratio by contender's name, where peers of other kinds stand beside the real server."""
 
     def limit_beside(self, contender: Contender) -> float | None:
         """What the ratio to this contender must be; for ourselves, the value itself."""
         if contender == OURS:
             return self.limit
+        if self.peer_limits is not None:
+            return dict(self.peer_limits).get(contender.name)
         return self.synced_ratio_limit if contender == REAL_SYNCED else self.ratio_limit
 
 

@@ -211,7 +211,7 @@ def read_properties(reader: FieldReader, place: Place) -> Properties:
         if rule is None:
             raise malformed(f"{reader.what}: unknown property")
         if place not in rule.places:
-            raise protocol_error(f"{reader.what}: {_title(rule)} is not allowed here")
+            raise malformed(f"{reader.what}: {_title(rule)} is not allowed here")  # Section 2.2.2.2.
         value = rule.type.read(section)
         _check_value(rule, value, reader.what)
         if rule.is_repeatable:
