@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.web_client import Browser, RunningBox
 
-pytestmark = pytest.mark.capability("MO11", "CF01")
+pytestmark = pytest.mark.capability("MO11", "CF03", "CF08")
 
 CONFIRM_S = 5
 

@@ -36,7 +36,7 @@ def admin(box: RunningBox) -> Browser:
 
 
 @pytest.mark.memory
-@pytest.mark.capability("OP05")
+@pytest.mark.capability("AP08")
 def test_memory_at_the_start(box: RunningBox) -> None:
     box.browser().get("setup")
     assert psutil.Process(box.core_pid).memory_info().rss <= CORE_RSS_MAX
@@ -166,7 +166,7 @@ def test_a_wedged_web_process_holds_up_no_publisher(box: RunningBox, admin: Brow
         assert next(events)[0] in ("message", "sampled", "core")
 
 
-@pytest.mark.capability("AP06", "SE12")
+@pytest.mark.capability("AP06")
 def test_beyond_this_machine_there_is_only_tls(tmp_path: Path) -> None:
     settings = Settings(port=0, data=str(tmp_path / "data"), tls=True)
     with RunningBox(tmp_path, settings=settings) as box:

@@ -39,6 +39,8 @@ from leafbox.web.routing import Responses, filled, may, resource, told
 
 router = resource("box")
 
+LEVELS = ["debug", "info", "warning", "error"]
+
 Code = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
 BackupId = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 EVENTS: Responses = {
@@ -105,8 +107,9 @@ async def list_logs(
     limit: Annotated[int, Query(ge=1, le=2000)] = 200,
     level: Literal["debug", "info", "warning", "error"] | None = None,
 ) -> Logs:
-    """The newest lines of the log. They may name users and addresses, so viewers do not get them."""
-    return told(Logs, await box_of(request).core.request("logs.list", filled(limit=limit, level=level)))
+    """The newest lines of the log, of a level and above. They may name users and addresses: not for viewers."""
+    levels = [] if level is None else LEVELS[LEVELS.index(level) :]
+    return told(Logs, await box_of(request).core.request("logs.list", {"limit": limit, "levels": levels}))
 
 
 @router.get(
