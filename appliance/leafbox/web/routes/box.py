@@ -107,7 +107,7 @@ async def list_logs(
     limit: Annotated[int, Query(ge=1, le=2000)] = 200,
     level: Literal["debug", "info", "warning", "error"] | None = None,
 ) -> Logs:
-    """The newest lines of the log, of a level and above. They may name users and addresses: not for viewers."""
+    """The newest lines of the log. They may name users and addresses, so viewers do not get them."""
     levels = [] if level is None else LEVELS[LEVELS.index(level) :]
     return told(Logs, await box_of(request).core.request("logs.list", {"limit": limit, "levels": levels}))
 
