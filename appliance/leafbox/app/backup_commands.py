@@ -53,7 +53,7 @@ def create(
         if output is not None and output.exists() and not output.is_dir():
             raise OSError(f"{output} exists already; name another file")
         try:
-            made = run_with_box(data, lambda box: _create(box, passphrase, is_quiet=as_json))
+            made = run_with_box(data, lambda box: _create_alone(box, passphrase, is_quiet=as_json))
         except BoxUnreachable as error:
             if error.is_denied or not data.is_dir():
                 raise
@@ -66,6 +66,25 @@ def create(
         say_json(document)
     else:
         typer.echo(f"{path}  {size_text(made['size_bytes'])}{', encrypted' if made.get('encrypted') else ''}")
+
+
+async def _create_alone(box: Box, passphrase: str, *, is_quiet: bool) -> JsonObject:
+    """`_create`, with the first of its errors by itself."""
+    try:
+        return await _create(box, passphrase, is_quiet=is_quiet)
+    except BaseExceptionGroup as group:
+        known = group.subgroup(LeafboxError)
+        if known is None:
+            raise
+        raise next(_flat(known)) from group
+
+
+def _flat(group: BaseExceptionGroup[LeafboxError]) -> Iterator[LeafboxError]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _flat(error)
+        else:
+            yield error
 
 
 async def _create(box: Box, passphrase: str, *, is_quiet: bool) -> JsonObject:

@@ -144,7 +144,8 @@ def put_staged_in_place(data: Path) -> Path | None:
     if not staged.is_dir():
         return None
     former = data / f"before-restore-{time.strftime('%Y%m%d-%H%M%S')}"
-    former.mkdir(mode=0o700)
+    # It is there already if a start was interrupted within this second; then the rest follows the first.
+    former.mkdir(mode=0o700, exist_ok=True)
     marker = staged / ".moving"
     if not marker.exists():
         for path in sorted(data.iterdir()):
