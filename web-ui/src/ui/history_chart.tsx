@@ -18,7 +18,9 @@ export function HistoryCard({ title, series, heightPx }: { title: string; series
         {(value) => {
           const lines = series.flatMap((name) => value.series.find((each) => each.name === name) ?? []);
           if (!lines.some((line) => line.means.some((each) => each !== null))) return <Empty icon="live" title={t("Nothing measured yet")} />;
-          return <Chart title={title} times={value.times_s} series={lines.map((line) => ({ name: t(line.label || line.name), values: line.means }))} format={formatOf(lines[0])} heightPx={heightPx ?? 210} />;
+          // A young box has no past: its chart begins where its memory does.
+          const start = value.times_s.findIndex((_, index) => lines.some((line) => line.means[index] !== null));
+          return <Chart title={title} times={value.times_s.slice(start)} series={lines.map((line) => ({ name: t(line.label || line.name), values: line.means.slice(start) }))} format={formatOf(lines[0])} heightPx={heightPx ?? 210} />;
         }}
       </Loaded>
     </Card>

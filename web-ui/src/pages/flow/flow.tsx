@@ -67,7 +67,7 @@ function Picture({ flow }: { flow: FlowValue }): JSX.Element {
           const isStalled = severities.get(edge.target) === "critical";
           return (
             <g key={`${edge.source}>${edge.target}`}>
-              <path d={curve(from, to, SIZES)} class={`flow-edge${edge.messages_per_s > 0 ? " is-moving" : ""}${isStalled ? " bad" : ""}`} />
+              <path d={from.x < to.x ? curve(from, to, SIZES) : curve(to, from, SIZES)} class={`flow-edge${edge.messages_per_s > 0 ? " is-moving" : ""}${isStalled ? " bad" : ""}`} />
               {edge.messages_per_s > 0 && (
                 <text class="flow-rate" text-anchor="middle" x={(from.x + SIZES.nodeWidth + to.x) / 2} y={(from.y + to.y + SIZES.nodeHeight) / 2 - 6}>
                   {count(edge.messages_per_s)}/s
