@@ -443,6 +443,7 @@ cdef class Journal(SegmentPool):
         cdef RecordHeader* record
         cdef size_t end
         cdef uint64_t last_lsn = 0
+        cdef bint is_half_used = False
         cdef int error
         while self.held_written < self.held_size:
             record = <RecordHeader*>(self.held + self.held_written)
@@ -462,9 +463,17 @@ cdef class Journal(SegmentPool):
             if error:
                 return self.fail(JOURNAL_FAILED, error, b"write")
             self.written_bytes += end - self.held_written
+            if segment.size < self.segment_bytes // 2 <= segment.size + end - self.held_written:
+                is_half_used = True
             segment.size += end - self.held_written
             segment.last_lsn = last_lsn
             self.held_written = end
+            if is_half_used:
+                # Time to make a spare, if there is none.
+                is_half_used = False
+                pthread_mutex_lock(&self.lock)
+                pthread_cond_signal(&self.wake_maker)
+                pthread_mutex_unlock(&self.lock)
         return 0
 
     cdef size_t seal_records(self, size_t start, size_t room, const Segment* segment, uint64_t* last_lsn) noexcept nogil:

@@ -96,6 +96,7 @@ cdef class SegmentPool:
     # making
     cdef void make_ahead(self) noexcept nogil
     cdef bint wants_spare(self) noexcept nogil
+    cdef bint has_spare(self) noexcept nogil
     cdef int make_segment(self) noexcept nogil
     cdef int fill_segment(self, int fd) noexcept nogil
     cdef int publish_segment(self, int fd, uint64_t file_number, const char* unfinished) noexcept nogil

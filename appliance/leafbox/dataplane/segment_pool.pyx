@@ -5,9 +5,9 @@ A segment is written full of zeros when it is made, so that a sync of records mo
 metadata (measured on ext4: 4 KiB instead of 17 KiB per single-record commit), and it is recycled after a checkpoint.
 
 Writing 16 MiB of zeros takes flash 50 to 800 ms.  A commit that had to wait for it would stop every acknowledgement for
-that long, so a thread of its own makes a spare as soon as there is none.  It syncs piece by piece, since a sync of the
-log waits for everything that the device was given before it.  Making more ahead would only write zeros that recycling
-makes superfluous; what a busy log recycles is kept instead of deleted.
+that long, so a thread of its own makes a spare when there is none and half of the active segment is used.  It syncs
+piece by piece, since a sync of the log waits for everything that the device was given before it.  Making more, or
+earlier, would only write zeros that recycling makes superfluous; what a busy log recycles is kept instead of deleted.
 """
 
 import os
@@ -234,11 +234,12 @@ cdef class SegmentPool:
     def release(self, uint64_t lsn) -> int:
         """Recycle the segments whose records are all at or below `lsn` (a synced checkpoint holds them).
 
-        Some stay as spares, more while the log is busy; the rest and broken ones are deleted.  Returns how many were
-        let go.
+        Some stay as spares, more while the log is busy, one when space is low; the rest and broken ones are deleted.
+        Returns how many were let go.
         """
         cdef char path[4096]
         cdef int index, released = 0, spare = 0
+        cdef int kept = 1 if self.is_space_low else self.spares_kept
         cdef Segment* segment
         pthread_mutex_lock(&self.lock)
         for index in range(self.segment_count):
@@ -251,7 +252,7 @@ cdef class SegmentPool:
                 released += 1
             if segment.epoch != 0:
                 continue
-            if segment.is_broken or spare == self.spares_kept:
+            if segment.is_broken or spare == kept:
                 c_close(segment.fd)
                 segment.fd = -1
                 self.segment_path(path, sizeof(path), segment.file_number)
@@ -290,13 +291,13 @@ cdef class SegmentPool:
         cdef int error
         pthread_mutex_lock(&self.lock)
         while not self.is_maker_stopping:
-            if self.spares() or self.is_space_low:
+            if not self.wants_spare() or self.is_space_low:
                 pthread_cond_wait(&self.wake_maker, &self.lock)
                 continue
             pthread_mutex_unlock(&self.lock)
             pthread_mutex_lock(&self.making)
             # The committer may have made one meanwhile.
-            error = self.make_segment() if self.wants_spare() else 0
+            error = 0 if self.has_spare() else self.make_segment()
             pthread_mutex_unlock(&self.making)
             # Between two timed probes a fast writer could use up the reserve.
             self.probe_space()
@@ -307,18 +308,24 @@ cdef class SegmentPool:
         pthread_mutex_unlock(&self.lock)
 
     cdef bint wants_spare(self) noexcept nogil:
-        cdef bint is_wanted
+        """Holds `lock`."""
+        if self.spares():
+            return False
+        return self.active < 0 or self.segments[self.active].size >= self.segment_bytes // 2
+
+    cdef bint has_spare(self) noexcept nogil:
+        cdef bint is_there
         pthread_mutex_lock(&self.lock)
-        is_wanted = self.spares() == 0
+        is_there = self.spares() > 0
         pthread_mutex_unlock(&self.lock)
-        return is_wanted
+        return is_there
 
     cdef int create_segment(self) noexcept nogil:
         """Have one free segment at once; 0 or an errno.  Joins in when one is being made already."""
         cdef int error
         self.is_claim_waiting = True
         pthread_mutex_lock(&self.making)
-        error = self.make_segment() if self.wants_spare() else 0
+        error = 0 if self.has_spare() else self.make_segment()
         self.is_claim_waiting = False
         pthread_mutex_unlock(&self.making)
         self.probe_space()
