@@ -1,7 +1,7 @@
 """Restoring a stream from a backup: chunks come as requests, messages go straight into a new stream.
 
-The stream takes no messages and no consumers run until the last chunk was read. Only the archive format of 2.15 is
-read; older backups (a tar of nats-server's own block files) are refused with a text that says so.
+The stream takes no messages and no consumers run until the last chunk was read. Both formats are read: the archive of
+2.15, and the tar of nats-server's files before that (`tar_backup`).
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from leafbox.jetstream.names import nuid
 from leafbox.protocol.errors import RequestRejected, StoreError
 from leafbox.protocol.jetstream import error_catalog as errors
 from leafbox.protocol.jetstream import subjects
+from leafbox.protocol.jetstream.ack_reply import NUMBER_MAX
 from leafbox.protocol.jetstream.consumer_config import ConsumerConfig
-from leafbox.protocol.jetstream.go_json import JsonObject, decode, encode
+from leafbox.protocol.jetstream.go_json import GoStruct, JsonObject, decode, encode
 from leafbox.protocol.jetstream.go_time import SECOND, format_time
 from leafbox.protocol.jetstream.info import StreamState
 from leafbox.protocol.jetstream.progress_codec import ConsumerProgressState, encode_progress
-from leafbox.protocol.jetstream.snapshot_archive import ArchiveReader, CorruptArchive, Entry
+from leafbox.protocol.jetstream.snapshot_archive import MAGIC, ArchiveReader, CorruptArchive, Entry
 from leafbox.protocol.jetstream.stream_config import StreamConfig
+from leafbox.protocol.jetstream.tar_backup import ConsumerFiles, Deleted, Item, StreamMeta, TarBackupReader
 
 if TYPE_CHECKING:
     from leafbox.jetstream.account import JetStreamAccount
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
 
 # nats-server gives up on a sender that is silent for this long.
 _STALL_NS = 5 * SECOND
+
+
+class _Named(GoStruct, frozen=True, kw_only=True):
+    name: str = ""
 
 
 class _ConsumerDocument(msgspec.Struct, frozen=True):
@@ -44,17 +50,21 @@ class _ConsumerDocument(msgspec.Struct, frozen=True):
 class Restore:
     """One restore under way; ends by itself when the sender is done, wrong or silent."""
 
-    def __init__(self, owner: JetStreamAccount, config: StreamConfig, client: JsonObject | None) -> None:
+    def __init__(
+        self, owner: JetStreamAccount, config: StreamConfig, state: StreamState, client: JsonObject | None
+    ) -> None:
         self._owner = owner
         self._config = config
         self._client = client
         self.subject = f"$JS.SNAPSHOT.RESTORE.{config.name}.{nuid()}"
         self._chunks = owner.account.subscribe(self.subject.encode(), self._receive)
         self._alarm = Alarm(owner.context.loop, self._stalled)
-        self._reader, self._archive = S2Decoder(), ArchiveReader()
+        self._reader = S2Decoder()
+        self._archive: ArchiveReader | TarBackupReader | None = None
+        self._first_bytes = b""
         self._stream: Stream | None = None
         self._consumers: list[tuple[ConsumerConfig, bytes]] = []
-        self._state = StreamState()
+        self._state = state
         self._is_complete = False
         self._received_bytes = 0
         self._started_ns = self._heard_ns = now_ns()
@@ -90,11 +100,26 @@ class Restore:
         """Piece by piece: a hostile backup may unpack to far more than it is."""
         plain = self._reader.feed(payload)
         while True:
-            for entry in self._archive.feed(plain):
-                self._take(entry)
+            if self._archive is None:
+                self._first_bytes += plain
+                plain = self._choose_archive()
+            if isinstance(self._archive, TarBackupReader):
+                for item in self._archive.feed(plain):
+                    self._take_file(item)
+                self._is_complete = self._archive.is_complete
+            elif self._archive is not None:
+                for entry in self._archive.feed(plain):
+                    self._take(entry)
             if not self._reader.has_more:
                 return
             plain = self._reader.feed(b"")
+
+    def _choose_archive(self) -> bytes:
+        """Which format this is, as soon as that can be told; what to feed it."""
+        if len(self._first_bytes) < len(MAGIC):
+            return b""
+        self._archive = ArchiveReader() if self._first_bytes.startswith(MAGIC) else TarBackupReader()
+        return self._first_bytes
 
     def _take(self, entry: Entry) -> None:
         if self._is_complete:
@@ -114,18 +139,50 @@ class Restore:
             state = decode(ConsumerProgressState, bytes(document.state), strict=False)
             self._consumers.append((self._owner.checked_consumer(self._stream, config), encode_progress(state)))
         else:
-            store = self._stream.store
-            if entry.seq <= store.last_seq:
-                raise CorruptArchive("messages out of order")
-            # What is stored here goes out to subscribers as it is.
-            if not subjects.is_publishable(entry.name.decode()):
-                raise CorruptArchive("message with an invalid subject")
-            store.append_message(entry.name, entry.payload, entry.header, entry.time_ns, 0, entry.seq)
+            self._take_message(self._stream, entry)
+
+    def _take_message(self, stream: Stream, entry: Entry) -> None:
+        store = stream.store
+        if not store.last_seq < entry.seq <= NUMBER_MAX:
+            raise CorruptArchive("messages out of order")
+        # What is stored here goes out to subscribers as it is.
+        if not subjects.is_publishable(entry.name.decode()):
+            raise CorruptArchive("message with an invalid subject")
+        store.append_message(entry.name, entry.payload, entry.header, entry.time_ns, 0, entry.seq)
+
+    def _take_file(self, item: Item) -> None:
+        """From a tar of files. Deletions may be told before or after the messages they are about."""
+        if isinstance(item, StreamMeta):
+            if self._stream is not None or decode(_Named, item.document, strict=False).name != self._config.name:
+                raise CorruptArchive("stream names do not match")
+            self._stream = self._owner.begin_restore(self._config)
+            return
+        stream = self._stream
+        if stream is None or self._owner.streams.get(self._config.name) is not stream:
+            raise CorruptArchive("meta.inf is not first, or the stream was deleted")
+        if isinstance(item, Deleted):
+            stream.store.remove_message(item.seq)
+        elif isinstance(item, ConsumerFiles):
+            config = decode(ConsumerConfig, item.document, strict=False)
+            self._consumers.append((self._owner.checked_consumer(stream, config), encode_progress(item.state)))
+        elif item.seq >= self._state.first_seq:
+            self._take_message(stream, item)
+
+    def _check_count(self, stream: Stream) -> None:
+        """Old files may know of deletions only in an index that is not read: better no stream than one with ghosts."""
+        found, state = stream.store.messages, self._state
+        is_comparable = state.messages and stream.store.last_seq <= state.last_seq
+        if isinstance(self._archive, TarBackupReader) and is_comparable and found > state.messages:
+            raise CorruptArchive(
+                f"the backup has {found} messages, its state says {state.messages}: it does not tell which were "
+                "deleted. Restore it into nats-server 2.15 and take the backup there"
+            )
 
     def _finish(self, reply: bytes) -> None:
         stream = self._stream
         if stream is None or not self._is_complete or not self._reader.is_between_chunks:
             raise CorruptArchive("backup is incomplete")
+        self._check_count(stream)
         if self._state.last_seq > stream.store.last_seq:
             stream.store.skip_to(self._state.last_seq)
         self._close()

@@ -32,7 +32,7 @@ def restore(call: ApiCall) -> JsonObject:
     if call.tokens[2] != request.config.name and request.config.name:
         raise errors.STREAM_MISMATCH.rejected()
     config = call.owner.checked_restore(request.config)
-    receiving = Restore(call.owner, config, call.owner.context.describe_client(call.origin))
+    receiving = Restore(call.owner, config, request.state, call.owner.context.describe_client(call.origin))
     receiving.start()
     return {"deliver_subject": receiving.subject}
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from leafbox.dataplane.s2 import S2Encoder
 from tests.conformance.jetstream.test_api_differential import CONFIG
 from tests.support.servers import ServerKind, ServerProcess
 
@@ -129,3 +132,38 @@ def test_a_backup_carries_everything(origin: ServerKind, target: ServerKind, tmp
     with ServerProcess(target, tmp_path / "b", config=CONFIG.format(directory=tmp_path / "b")) as server:
         after = asyncio.run(restored(server.client_port, backup))
     assert after == before
+
+
+def tar_backup(stream_directory: Path, config: dict[str, Any], state: dict[str, Any]) -> Backup:
+    """A backup as servers before 2.15 made them: a tar of the stream's files, in S2."""
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name in ("meta.inf", "meta.sum", "msgs", "obs"):
+            found = sorted(path for path in (stream_directory / name).rglob("*") if path.is_file())
+            for path in found or [stream_directory / name]:
+                entry = tarfile.TarInfo(str(path.relative_to(stream_directory)))
+                entry.size, entry.mtime = path.stat().st_size, 1.5
+                archive.addfile(entry, io.BytesIO(path.read_bytes()))
+    packed = S2Encoder().encode(plain.getvalue())
+    return Backup(config, state, [packed[at : at + 4096] for at in range(0, len(packed), 4096)])
+
+
+async def filled(port: int) -> tuple[list[object], dict[str, Any]]:
+    client = await nats.connect(f"nats://127.0.0.1:{port}")
+    try:
+        await fill(client)
+        return await contents(client), await api(client, "STREAM.INFO.S")
+    finally:
+        await client.close()
+
+
+@pytest.mark.capability("JS37")
+def test_a_backup_of_an_older_server_is_read(tmp_path: Path) -> None:
+    with ServerProcess(REAL, tmp_path / "a", config=CONFIG.format(directory=tmp_path / "a")) as server:
+        before, info = asyncio.run(filled(server.client_port))
+    directory = tmp_path / "a" / "jetstream" / "A" / "streams" / "S"
+    backup = tar_backup(directory, info["config"], info["state"])
+    for target in (REAL, OURS):
+        home = tmp_path / target.value
+        with ServerProcess(target, home, config=CONFIG.format(directory=home)) as server:
+            assert asyncio.run(restored(server.client_port, backup)) == before
