@@ -30,7 +30,7 @@ KEEPERS = (MOSQUITTO, REAL, REAL_SYNCED, OURS)
 
 # Everybody's limits out of the way: mosquitto drops beyond 1,000 queued messages unless told otherwise.
 MOSQUITTO_CONFIG = "max_queued_messages 0\nmax_inflight_messages 100\nset_tcp_nodelay true\nlog_type none\n"
-NATS_MQTT = "max_ack_pending: 60000"
+NATS_MQTT = "max_ack_pending: 10000"
 AMQTT_PROGRAM = Path(__file__).with_name("amqtt_broker.py")
 SLOW = {REAL_SYNCED.name: 0.02, AMQTT.name: 0.05}
 """What peers get of an amount of messages so that a round ends: they do hundreds to thousands a second."""

@@ -66,6 +66,9 @@ class AmqttClient:
     def publish(self, message: BridgeMessage) -> asyncio.Future[None]:
         """Send; amqtt's coroutine ends with the acknowledgement."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._lost.done():
+            future.set_exception(BridgeLost("closed", "the connection is gone"))
+            return future
         self._tasks.create_task(self._publish(message, future), name=f"bridge {self._options.name} publish")
         return future
 

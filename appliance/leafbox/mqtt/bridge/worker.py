@@ -13,10 +13,12 @@ Not here: the client (`own_client`, `amqtt_client`), who is configured (`app.bri
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import ssl
 import time
+from collections import deque
 from dataclasses import dataclass
 
 import nats.errors
@@ -37,6 +39,7 @@ BATCH = 100
 """Messages under way to the other broker: hides a round trip of 50 ms at 2,000 messages a second."""
 FETCH_TIMEOUT_S = 5.0
 ACK_WAIT_S = 30.0
+LOST_PAUSE_S = 0.1
 PAUSE_FIRST_S = 1.0
 PAUSE_MOST_S = 30.0
 BRIDGE_HEADER = "Leafbox-Bridge"
@@ -71,9 +74,17 @@ class BridgeWorker:
         self._outbound: JetStreamContext.PullSubscription | None = None
         self._stream = ""
         self._is_stream_own = True
+        self._client: BridgeClient | None = None
+        self._connected = asyncio.Event()
 
     async def run(self) -> None:
         """Connect, carry, and connect again, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            if self.options.outbound:
+                tasks.create_task(self._pump(), name=f"bridge {self.options.name} out")
+            await self._keep_connected()
+
+    async def _keep_connected(self) -> None:
         pause_s = PAUSE_FIRST_S
         while True:
             started_s = time.monotonic()
@@ -119,10 +130,12 @@ class BridgeWorker:
                 if options.inbound:
                     await client.subscribe([(rule.remote_filter, rule.qos) for rule in options.inbound])
                 self._tell("flowing", f"connected to {options.host}:{options.port}")
-                if options.outbound:
-                    tasks.create_task(self._pump(client), name=f"bridge {options.name} out")
+                self._client = client
+                self._connected.set()
                 await client.wait_lost()
             finally:
+                self._connected.clear()
+                self._client = None
                 await client.close()
 
     def _tell(self, state: str, sentence: str, next_step: str = "") -> None:
@@ -145,6 +158,11 @@ class BridgeWorker:
         own = f"BRIDGE_{options.name}"
         self._is_stream_own = await self._make_stream(own, subjects, RetentionPolicy.WORK_QUEUE, DiscardPolicy.NEW)
         self._stream = own if self._is_stream_own else await self._stream_that_has(subjects)
+        if self._is_stream_own:
+            # What is acknowledged is gone from the queue, so a new consumer begins with the first that is not: in
+            # order, where the old one would first wait for what was under way when we ended.
+            with contextlib.suppress(nats.js.errors.NotFoundError):
+                await self._jetstream.delete_consumer(self._stream, own)
         await self._jetstream.add_consumer(
             self._stream,
             ConsumerConfig(
@@ -201,25 +219,42 @@ class BridgeWorker:
 
     # -- out ----------------------------------------------------------------------------------------------------------
 
-    async def _pump(self, client: BridgeClient) -> None:
-        assert self._outbound is not None
+    async def _pump(self) -> None:
+        """Lives over connections: a request to the stream that was given up would still be answered, to nobody."""
         while True:
+            await self._connected.wait()
+            assert self._outbound is not None
             try:
                 batch = await self._outbound.fetch(BATCH, timeout=FETCH_TIMEOUT_S)
             except TimeoutError:
                 continue
+            await self._deliver(deque(batch))
+
+    async def _deliver(self, batch: deque[Msg]) -> None:
+        """Every message of it, in order, over as many connections as it takes."""
+        while batch:
+            client = await self._client_for(batch)
             sent = [(message, self._send(client, message)) for message in batch]
-            for index, (message, future) in enumerate(sent):
-                try:
+            try:
+                for message, future in sent:
                     if future is not None:
                         await future
                         self.state.delivered += 1
-                except BridgeLost:
-                    # In order, and at once with the next connection instead of after the wait for acknowledgements.
-                    for unsent, _ in sent[index:]:
-                        await unsent.nak()
-                    raise
-                await message.ack()
+                    await message.ack()
+                    batch.popleft()
+            except BridgeLost:
+                # `_carry` notices as well; until then there is nobody to send to.
+                await asyncio.sleep(LOST_PAUSE_S)
+
+    async def _client_for(self, held: deque[Msg]) -> BridgeClient:
+        """The present client; while there is none the stream is told that we still have these messages."""
+        while self._client is None:
+            try:
+                await asyncio.wait_for(self._connected.wait(), ACK_WAIT_S / 3)
+            except TimeoutError:
+                for message in held:
+                    await message.in_progress()
+        return self._client
 
     def _send(self, client: BridgeClient, message: Msg) -> asyncio.Future[None] | None:
         """Hand over; None: it is not for the other side, or cannot be said in MQTT."""
