@@ -271,6 +271,11 @@ class LeafLink(LeafConnection):
         self._ping_sent_ns = time.monotonic_ns()
         self.send(b"PING\r\n")
 
+    def ask_alive(self) -> None:
+        """One ping out of turn: whatever comes back shows that the peer itself still answers."""
+        self._ping_sent_ns = time.monotonic_ns()
+        self.send(b"PING\r\n")
+
     def on_pong(self) -> None:
         self._pings_out = 0
         if self._ping_sent_ns:

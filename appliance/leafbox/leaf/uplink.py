@@ -331,13 +331,15 @@ class Uplink:
     async def _probe(self) -> None:
         hub = self.hub
         assert hub is not None
-        is_off = any(problem.code == "hub_jetstream_off" for problem in self._hub_problems)
+        is_off = not hub.offers_jetstream
         if is_off or not hub.domain or not hub.own_domain or hub.domain == hub.own_domain:
             # There is no JetStream that could be asked; the link's own pings say whether it lives.
             await asyncio.sleep(PROBE_S)
             return
         link = hub.link
         sent_s, messages, received = time.monotonic(), link.in_msgs, link.in_bytes
+        if self.probe is None:
+            link.ask_alive()
         try:
             result = await hub.probe()
         except ApiRefused as refused:
@@ -356,6 +358,10 @@ class Uplink:
         logger.debug("uplink probe name=%s %s", self.definition.name, error)
         if moved:
             self._silent_probes = 0
+            return
+        if self.probe is None and link.last_activity_ns > int(sent_s * 1e9):
+            # It answers pings, and its JetStream has never answered on this link: there is none for us.
+            self._hub_problems = (reason("hub_jetstream_off", str(error)),)
             return
         if not self._silent_probes:
             self._silent_since_s, self._bytes_when_silent = sent_s, received
