@@ -31,7 +31,7 @@ from leafbox.protocol.mqtt.packets import (
 from leafbox.protocol.mqtt.properties import NO_PROPERTIES, Properties
 
 WINDOW = 20
-DRAIN_TIMEOUT_S = 120.0
+DRAIN_TIMEOUT_S = 40.0
 
 
 class Link:

@@ -40,7 +40,7 @@ async def load_until_killed(
     """Both clients at work; the server is killed under them."""
     port = server.port("mqtt")
     tasks = [
-        asyncio.create_task(until_cut(publisher.run(port))),
+        asyncio.create_task(until_cut(publish_to(subscriber, publisher, port))),
         asyncio.create_task(until_cut(subscriber.run(port))),
     ]
     await asyncio.sleep(seconds)
@@ -48,12 +48,26 @@ async def load_until_killed(
     await asyncio.wait_for(asyncio.gather(*tasks), END_TIMEOUT_S)
 
 
+async def publish_to(subscriber: Subscriber, publisher: Publisher, port: int) -> None:
+    """Publish once somebody has subscribed: before, an acknowledgement means that there was nobody to keep it for."""
+    while not subscriber.has_subscribed:
+        await asyncio.sleep(0.005)
+    await publisher.run(port)
+
+
 async def drain(publisher: Publisher, subscriber: Subscriber, port: int) -> None:
     """Let the publisher finish and the subscriber get everything that was sent."""
     publisher.stop = True
     subscriber.drops_link = 0.0
     await asyncio.wait_for(publisher.run(port), DRAIN_TIMEOUT_S)
-    await asyncio.wait_for(subscriber.run(port, enough=publisher.next_number), DRAIN_TIMEOUT_S)
+    try:
+        await asyncio.wait_for(subscriber.run(port, enough=publisher.next_number), DRAIN_TIMEOUT_S)
+    except TimeoutError:
+        missing = sorted(set(range(publisher.next_number)) - subscriber.counts.keys())
+        pytest.fail(
+            f"{len(missing)} of {publisher.next_number} messages never came: {missing[:20]}, "
+            f"packet ids open: {sorted(subscriber.received_ids)[:20]}"
+        )
 
 
 @pytest.mark.slow
@@ -112,7 +126,7 @@ async def load_and_cut(
     """
     port = server.port("mqtt")
     tasks = [
-        asyncio.create_task(until_cut(publisher.run(port))),
+        asyncio.create_task(until_cut(publish_to(subscriber, publisher, port))),
         asyncio.create_task(until_cut(subscriber.run(port))),
     ]
     seed, policy, target = cut

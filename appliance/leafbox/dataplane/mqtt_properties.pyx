@@ -393,6 +393,8 @@ cdef Py_ssize_t properties_from_header(const char *header, Py_ssize_t length, ch
     cdef const char *found
     cdef const char *colon
     cdef char *to = out
+    cdef char *after
+    cdef uint32_t seen = 0
     found = <const char *>memchr(header, c'\n', length)
     if found == NULL:
         return 0
@@ -411,7 +413,14 @@ cdef Py_ssize_t properties_from_header(const char *header, Py_ssize_t length, ch
                 start += 1
             while size > start and header[size - 1] == c' ':
                 size -= 1
-            to = put_line(to, header + at, colon - header - at, header + start, size - start)
+            after = put_line(to, header + at, colon - header - at, header + start, size - start)
+            # A publisher on NATS may repeat what a packet may hold once: the first counts.
+            if after != to and to[0] != USER_PROPERTY:
+                if seen & (<uint32_t>1 << to[0]):
+                    after = to
+                else:
+                    seen |= <uint32_t>1 << to[0]
+            to = after
         at = end + 1
     return to - out
 

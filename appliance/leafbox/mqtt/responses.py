@@ -33,5 +33,6 @@ class ResponseRoute:
             return False
         line = b"Nmqtt-Correlation-Data: " + data + b"\r\n"
         head = header or b"NATS/1.0\r\n\r\n"
+        # First, so that it counts: some clients send the request's headers back with the answer.
         status, _, rest = head.partition(b"\r\n")
         return self._account.publish(target, payload, reply, status + b"\r\n" + line + rest, origin) > 0
