@@ -292,7 +292,9 @@ class Origin:
         self._consumer_seq = place.consumer_seq
         self.place = place.stream_seq
         self.lag = place.pending
-        self.sourcing.place_changed()
+        if not self.sourcing.is_mirror:
+            # A mirror's place is its own last sequence.
+            self.sourcing.place_changed()
 
     def _on_control(self, reply: bytes, header: bytes) -> None:
         if reply:
