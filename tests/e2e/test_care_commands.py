@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
 import tarfile
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from leafbox.app.control_client import ask, read_control
 from tests.support.boxes import Box, run_command, running_box
@@ -112,12 +114,45 @@ def test_a_killed_dashboard_comes_back_and_is_told(box: Box) -> None:
     assert "SIGKILL" in ends[0]["text"]
 
 
-def test_metrics_need_a_login(box: Box) -> None:
+def call(url: str, body: object = None, **headers: str) -> tuple[int, str, str]:
+    """(status, body, cookie) of one request; with a body it is a POST from the dashboard's own page."""
+    data = None if body is None else json.dumps(body).encode()
+    origin = "/".join(url.split("/")[:3])
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json", "Origin": origin, **headers})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            cookie = (answer.headers.get("Set-Cookie") or "").partition(";")[0]
+            return answer.status, answer.read().decode(), cookie
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode(), ""
+
+
+@pytest.mark.capability("MO10", "AP06")
+def test_metrics_are_for_who_has_a_token_and_a_forgotten_password_can_be_set(box: Box) -> None:
     wait_until(lambda: web_pid(box))
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(read_control(box.data).web + "/metrics", timeout=30)
-    assert refused.value.code == 401
-    refused.value.close()
+    web = read_control(box.data).web
+    assert call(f"{web}/metrics")[0] == 401
+    code = re.search(r"one-time code\s+(\S+)", box.said)
+    assert code is not None, box.said
+    claim = {"code": code[1], "name": "admin", "password": "a long password"}
+    status, text, cookie = call(f"{web}/api/v1/setup", claim)
+    assert status in (200, 201), text
+    status, text, _ = call(f"{web}/api/v1/tokens", {"name": "scraper"}, Cookie=cookie)
+    assert status == 201, text
+    bearer = "Bearer " + json.loads(text)["secret"]
+    status, text, _ = call(f"{web}/metrics", Authorization=bearer)
+    assert status == 200, text
+    names = {family.name for family in text_string_to_metric_families(text)}
+    assert {"gnatsd_varz_connections", "jetstream_server_total_streams", "leafbox_store_accepting"} <= names
+
+    short = box.command("passwd", "admin", typed="short\n")
+    assert (short.returncode, "characters" in short.stderr) == (1, True)
+    assert box.command("passwd", "nobody", typed="another password\n").returncode == 1
+    assert box.command("passwd", "admin", typed="another password\n").returncode == 0
+    assert call(f"{web}/api/v1/session", Cookie=cookie)[0] == 401
+    assert call(f"{web}/api/v1/session", {"name": "admin", "password": "a long password"})[0] == 401
+    assert call(f"{web}/api/v1/session", {"name": "admin", "password": "another password"})[0] in (200, 201)
 
 
 def test_the_support_bundle_holds_no_secrets(box: Box, tmp_path: Path) -> None:
