@@ -162,6 +162,9 @@ cdef class SegmentPool:
         self.free_bytes = available
         self.is_space_low = available < self.free_bytes_min
         pthread_cond_signal(&self.wake_maker)
+        if was_low != self.is_space_low:
+            # Whoever saw it: the committer looks again at intervals while space is low, and may be asleep for good.
+            self.recycled()
         pthread_mutex_unlock(&self.lock)
         if was_low != self.is_space_low:
             self.notify()
@@ -264,7 +267,7 @@ cdef class SegmentPool:
         return released
 
     cdef void recycled(self) noexcept nogil:
-        """Called with `lock` held when segments may have become free."""
+        """Called with `lock` held when segments may have become free, or free space passed its reserve."""
 
     # ---------------------------------------------------------------------------------------------------------- making
 

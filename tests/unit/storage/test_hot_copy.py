@@ -18,7 +18,7 @@ def small(directory: Path) -> StorageOptions:
     return StorageOptions(
         directory=str(directory),
         segment_bytes=1 << 18,
-        staging_bytes_max=1 << 20,
+        staging_bytes_max=1 << 22,
         checkpoint_bytes=1 << 19,
         free_bytes_min=0,
         database_bytes_max=1 << 28,
