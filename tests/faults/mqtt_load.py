@@ -147,10 +147,17 @@ class Subscriber:
     choices: random.Random
     name: str = "subscriber"
     has_subscribed: bool = False
+    subscribed: asyncio.Event | None = None
     received_ids: set[int] = field(default_factory=set)
     counts: dict[int, int] = field(default_factory=dict)
     drops_link: float = 0.002
     """How probable it is at each packet that the subscriber's own line breaks."""
+
+    async def wait_subscribed(self) -> None:
+        """Until the server has said that it has the subscription, in this life or one before."""
+        if not self.has_subscribed:
+            self.subscribed = asyncio.Event()
+            await self.subscribed.wait()
 
     async def run(self, port: int, enough: int | None = None) -> None:
         """Until the connection ends, or `enough` different messages were counted."""
@@ -174,6 +181,8 @@ class Subscriber:
     def take(self, link: Link, packet: Packet) -> None:
         if isinstance(packet, Suback):
             self.has_subscribed = True
+            if self.subscribed is not None:
+                self.subscribed.set()
         elif isinstance(packet, Publish):
             if packet.qos == 1:
                 self.count(packet)

@@ -50,8 +50,7 @@ async def load_until_killed(
 
 async def publish_to(subscriber: Subscriber, publisher: Publisher, port: int) -> None:
     """Publish once somebody has subscribed: before, an acknowledgement means that there was nobody to keep it for."""
-    while not subscriber.has_subscribed:
-        await asyncio.sleep(0.005)
+    await subscriber.wait_subscribed()
     await publisher.run(port)
 
 

@@ -15,7 +15,6 @@ from leafbox.protocol.mqtt.reason_codes import ReasonCode
 from tests.support.mqtt_brokers import BrokerKind, MqttBroker
 from tests.support.mqtt_client import RawMqttClient
 
-
 OPEN: list[RawMqttClient] = []
 
 
