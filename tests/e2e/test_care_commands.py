@@ -21,6 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from leafbox.app.control_client import ask, read_control
 from tests.support.boxes import Box, run_command, running_box
 
+pytestmark = pytest.mark.slow
+
 MEBIBYTE = 1 << 20
 CORE_BYTES_MAX = 60 * MEBIBYTE
 WEB_BYTES_MAX = 90 * MEBIBYTE
