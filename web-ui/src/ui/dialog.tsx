@@ -7,14 +7,19 @@ import { Button, ProblemNotice } from "./parts.tsx";
 
 export function Dialog({ title, onClose, children, isWide }: { title: string; onClose: () => void; children: ComponentChildren; isWide?: boolean | undefined }): JSX.Element {
   const element = useRef<HTMLDialogElement>(null);
+  // The close event of a dialog that was taken away comes late; it must not close the one that took its place.
+  const isGone = useRef(false);
   const id = useId();
   useEffect(() => {
     const dialog = element.current;
     dialog?.showModal();
-    return () => dialog?.close();
+    return () => {
+      isGone.current = true;
+      dialog?.close();
+    };
   }, []);
   return (
-    <dialog ref={element} class={isWide ? "wide" : ""} aria-labelledby={id} onCancel={onClose} onClose={onClose}>
+    <dialog ref={element} class={isWide ? "wide" : ""} aria-labelledby={id} onClose={() => isGone.current || onClose()}>
       <div class="dialog-body">
         <div class="dialog-head">
           <h2 id={id}>{title}</h2>
