@@ -93,7 +93,7 @@ def test_what_each_role_may(box: RunningBox, admin: Browser) -> None:
     for method, path, name in operations():
         if name in OPEN_OPERATIONS or name in ("watch_events", "tail_messages", "tail_logs"):
             continue
-        body = {} if method in ("POST", "PUT", "PATCH") else None
+        body: dict[str, object] | None = {} if method in ("POST", "PUT", "PATCH") else None
         if name not in VIEWERS_MAY:
             assert viewer.request(method, path, body).json["code"] == "role_missing", name
         if name in ADMINS_ONLY:

@@ -52,7 +52,7 @@ def uplink_of(found: Any) -> Uplink:
         account=found.get("account", ""),
         state=condition,
         severity=SEVERITIES.get(condition, "warning"),
-        sentence=found.get("sentence", ""),
+        sentence="The link is being made." if condition == "connecting" and not reason else found.get("sentence", ""),
         reason=reason.get("code", ""),
         next_step=reason.get("next_step", ""),
         since_s=moment_of(found.get("since", "")),
