@@ -1,6 +1,6 @@
 """schemathesis over the whole OpenAPI document: no server error, only documented shapes, nothing without a login.
 
-Every operation gets its boundary values and a few random requests, always the same; LEAFBOX_SCHEMA_EXAMPLES asks for more.
+Every operation gets its boundary values and a few random requests, always the same; LEAFBOX_SCHEMA_EXAMPLES: more.
 """
 
 from __future__ import annotations
