@@ -23,7 +23,7 @@ from tests.support.servers import ServerKind, ServerProcess
 
 FIRST = int(os.environ.get("LEAFBOX_UPLINK_FIRST", "1"))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("LEAFBOX_UPLINK_SEEDS", "3")))
-EVENTS = 7
+EVENTS = 5
 DRAIN_TIMEOUT_S = 150.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
