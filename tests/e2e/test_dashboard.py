@@ -364,6 +364,7 @@ def test_a_device_added_on_the_page_sends_its_first_reading(visit: Callable[...,
     row = page.get_by_role("row").filter(has_text="pump-1")
     expect(row).to_contain_text("online")
     expect(row).to_contain_text("MQTT")
+    expect(row).to_contain_text("3.25")
     assert site.admin().get("devices/pump-1").json["messages"] == 1
     client.disconnect()
     client.loop_stop()
