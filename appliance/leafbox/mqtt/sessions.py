@@ -79,12 +79,14 @@ class AccountSessions:
         return self._make(client_id, expiry_s), False
 
     def _make(self, client_id: str, expiry_s: int) -> Session:
-        key = record_key(self.account.name, client_id)
+        # A session that ends with its connection has no records; its key would be half the cost of making it.
+        key = record_key(self.account.name, client_id) if expiry_s > 0 else b""
         core = MqttSession(self.plane, key, is_persistent=expiry_s > 0)
         core.group_has_others = self.group_has_others
         session = Session(self, client_id, core, expiry_s)
         self.by_id[client_id] = session
-        self._by_key[key] = session
+        if key:
+            self._by_key[key] = session
         return session
 
     def attached(self, session: Session, client: MqttClient) -> None:
