@@ -18,6 +18,7 @@ import pytest
 
 from tests.conformance.leaf.pairs import REAL, eventually
 from tests.support.box import RunningBox
+from tests.support.certificates import IssuedCertificate, TestAuthority
 from tests.support.faulty_line import FaultyLine
 from tests.support.sensors import nats_client, payloads_of
 from tests.support.servers import ServerProcess, StartServer
@@ -229,6 +230,27 @@ def test_priorities_caps_and_drain(box: RunningBox, start_server: StartServer, t
         eventually(waits, "five messages are held back", timeout_s=5)
         box.ask("uplink.drain", name=uplink.name)
         eventually(lambda: uplink.status()["queued"] == 0, "drained without caps", timeout_s=10)
+
+
+def test_certificates_and_the_clock(box: RunningBox, start_server: StartServer, tmp_path: Path) -> None:
+    """A certificate that is over by this machine's clock is what a wrong clock looks like."""
+    authority = TestAuthority(tmp_path)
+
+    def hub(certificate: IssuedCertificate, name: str) -> str:
+        tls = f'tls {{ cert_file: "{certificate.cert_file}", key_file: "{certificate.key_file}" }}'
+        rest = f'leafnodes {{ listen: "127.0.0.1:-1"\n{tls} }}'
+        return f"tls://127.0.0.1:{start_server(REAL, config=hub_config(tmp_path / name, rest)).port('leafnode')}"
+
+    good = hub(authority.issue_server(), "good")
+    with Uplinked(box, good) as uplink:
+        assert uplink.wait("tls_untrusted")["condition"] == "down"
+    with Uplinked(box, good, ca_file=str(authority.ca_file)) as uplink:
+        uplink.wait("")
+    over = hub(authority.issue("over", addresses=["127.0.0.1"], days_valid=0), "over")
+    with Uplinked(box, over, ca_file=str(authority.ca_file)) as uplink:
+        found = uplink.wait("clock")
+        assert "this server's clock says" in found["reasons"][0]["detail"]
+        assert "timedatectl" in found["reasons"][0]["next_step"]
 
 
 @pytest.mark.capability("CL02")
