@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,9 @@ LONG_TIMEOUT_S = 120.0
 """For what takes long by nature: backups, probes through an uplink, purges of large streams."""
 ACCOUNTS_MAX = 16
 """Account connections kept; a box has a handful of accounts. The longest unused one is closed."""
+DOCUMENT_S = 0.8
+"""How long a document is as good as new; pages refresh once a second."""
+DOCUMENTS_MAX = 64
 PENDING_BYTES_MAX = 4 * 1024 * 1024
 """What waits to be sent while core does not read."""
 
@@ -56,6 +60,7 @@ class Core:
         self._find = find
         self._clients: OrderedDict[str, Client] = OrderedDict()
         self._locks: dict[str, asyncio.Lock] = {}
+        self._documents: dict[str, tuple[float, Object]] = {}
 
     async def client(self, account: str = "") -> Client:
         """The connection to an account; empty: the system account. Raises `CoreAway`."""
@@ -86,6 +91,25 @@ class Core:
                 float(error.get("retry_after_s", 0) or 0),
             )
         return answer
+
+    async def document(self, name: str, body: Object | None = None) -> Object:
+        """As `request`, or what it answered a moment ago: many pages that look cost core as much as one.
+
+        Not to be changed by the caller.
+        """
+        key = f"{name} {json.dumps(body or {}, sort_keys=True)}"
+        known = self._documents.get(key)
+        if known is not None and time.monotonic() - known[0] < DOCUMENT_S:
+            return known[1]
+        found = await self.request(name, body)
+        if len(self._documents) >= DOCUMENTS_MAX:
+            self._documents.clear()
+        self._documents[key] = time.monotonic(), found
+        return found
+
+    def forget(self) -> None:
+        """Something changes: documents are asked for anew."""
+        self._documents.clear()
 
     async def ask(
         self, account: str, subject: str, body: Object | None = None, timeout_s: float = REQUEST_TIMEOUT_S

@@ -97,6 +97,7 @@ class Guard:
         """Durable before the answer, as the beginning was; without core the entry says that the end is unknown."""
         if audit_id is None:
             return
+        self._core.forget()
         try:
             await self._core.request("audit.finish", {"id": audit_id, "status": status})
         except (CoreAway, CoreRefused) as error:

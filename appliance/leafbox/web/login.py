@@ -200,7 +200,9 @@ async def begin_audit(request: Request, who: str, via: str, action: str, target:
     account = request.query_params.get("account")
     if account is not None:
         entry["account"] = account[:256]
-    recorded = await box_of(request).core.request("audit.begin", entry)
+    core = box_of(request).core
+    recorded = await core.request("audit.begin", entry)
+    core.forget()
     request.state.audit_id = recorded["id"]
 
 

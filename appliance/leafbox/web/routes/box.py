@@ -51,13 +51,13 @@ EVENTS: Responses = {
 @router.get("/status", operation_id="get_status", dependencies=may("viewer", "status"))
 async def get_status(request: Request) -> Status:
     """How the box is, in one sentence and four figures."""
-    return told(Status, await box_of(request).core.request("status.get"))
+    return told(Status, await box_of(request).core.document("status.get"))
 
 
 @router.get("/issues", operation_id="list_issues", dependencies=may("viewer", "issues"))
 async def list_issues(request: Request) -> Issues:
     """What is not as it should be."""
-    return told(Issues, await box_of(request).core.request("issues.list"))
+    return told(Issues, await box_of(request).core.document("issues.list"))
 
 
 @router.post(
@@ -78,7 +78,7 @@ async def get_history(
 ) -> History:
     """Measurements over time: 1 h by seconds, 24 h by minutes, 30 d by hours."""
     names = [name for each in series or [] for name in each.split(",") if name]
-    found = await box_of(request).core.request("history.get", {"series": names, "span": span})
+    found = await box_of(request).core.document("history.get", {"series": names, "span": span})
     return told(History, {"span": span, **found})
 
 
@@ -91,7 +91,7 @@ async def get_flow(request: Request, account: AccountName) -> Flow:
 @router.get("/system", operation_id="get_system", dependencies=may("viewer", "system"))
 async def get_system(request: Request) -> System:
     """The machine."""
-    found = await box_of(request).core.request("system.get")
+    found = await box_of(request).core.document("system.get")
     return told(System, {**found, "web_rss_bytes": resident_bytes()})
 
 

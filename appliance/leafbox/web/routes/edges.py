@@ -37,7 +37,7 @@ Cid = Annotated[int, Path(ge=1, le=2**53)]
 @router.get("/devices", operation_id="list_devices", dependencies=may("viewer", "devices"), tags=["devices"])
 async def list_devices(request: Request) -> Devices:
     """All devices with their last readings."""
-    return told(Devices, await box_of(request).core.request("device.list"))
+    return told(Devices, await box_of(request).core.document("device.list"))
 
 
 @router.post(
@@ -94,7 +94,7 @@ async def rotate_device(request: Request, name: Name) -> DeviceCredential:
 @router.get("/uplinks", operation_id="list_uplinks", dependencies=may("viewer", "uplinks"), tags=["uplinks"])
 async def list_uplinks(request: Request) -> Uplinks:
     """Links to hubs, and whether data flows."""
-    return uplinks_of(await box_of(request).core.request("uplink.status"))
+    return uplinks_of(await box_of(request).core.document("uplink.status"))
 
 
 @router.post(
@@ -175,7 +175,7 @@ async def get_hub_snippet(request: Request, name: Name) -> HubSnippet:
 @router.get("/bridges", operation_id="list_bridges", dependencies=may("viewer", "bridges"), tags=["bridges"])
 async def list_bridges(request: Request) -> Bridges:
     """Bridges to other MQTT brokers."""
-    return told(Bridges, await box_of(request).core.request("bridge.list"))
+    return told(Bridges, await box_of(request).core.document("bridge.list"))
 
 
 @router.get(

@@ -50,7 +50,7 @@ for _path in PATHS:
 async def metrics(request: Request) -> Response:
     """Everything for Prometheus."""
     # Core hands out documents; their thousands of lines are made here.
-    found = await box_of(request).core.request("metrics.documents")
+    found = await box_of(request).core.document("metrics.documents")
     return PlainTextResponse(render(found), media_type=CONTENT_TYPE)
 
 
