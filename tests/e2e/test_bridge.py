@@ -48,12 +48,14 @@ def killed(folder: Path) -> Iterator[str]:
         text=True,
     ) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            if found := re.match(r"  \S.*(nats://\S+)", line):
-                yield found[1]
-                break
-        process.kill()
-        process.stdout.read()
+        try:
+            for line in process.stdout:
+                if found := re.match(r"  \S.*(nats://\S+)", line):
+                    yield found[1]
+                    break
+        finally:
+            process.kill()
+            process.stdout.read()
 
 
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -67,6 +69,7 @@ def add(folder: Path, port: int, *arguments: str) -> None:
 
 def state(folder: Path) -> dict[str, object]:
     done = command(folder, "bridge", "ls", "--json")
+    assert done.stdout, done.stderr
     [document] = json.loads(done.stdout)["bridges"]
     return dict(document)
 
@@ -171,6 +174,7 @@ def test_a_killed_box_sends_everything(tmp_path: Path, other: MqttBroker) -> Non
         with killed(box) as url:
             if not turn:
                 add(box, other.port, "--out", "s/#")
+                wait_state(box, "flowing")
             publish(url, "s.x", [b"%d" % number for number in range(total, total + 300)])
             total += 300
     with running(box):
