@@ -23,7 +23,8 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, e
 from tests.support.dashboard import DashboardBox, Sensor, fill_with_data, open_browser
 from tests.support.web_client import ADMIN, PASSWORD
 
-pytestmark = [pytest.mark.capability("MO11"), pytest.mark.slow]
+# A page is looked at by axe, which takes a second of processor time each on a busy machine.
+pytestmark = [pytest.mark.capability("MO11"), pytest.mark.slow, pytest.mark.timeout(300)]
 
 RESULTS = Path(__file__).resolve().parents[2] / "results" / "dashboard"
 PAGES = (
