@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from leafbox.dataplane.mqtt_properties import check_publish, header_of, properties_of
 from leafbox.protocol.mqtt.properties import Place, Properties, write_properties
 
-TEXT = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), max_size=8)
+TEXT = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=8)
 
 
 def encoded(properties: Properties) -> bytes:
