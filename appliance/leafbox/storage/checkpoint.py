@@ -31,6 +31,8 @@ SLICE_S = 0.001
 """Time a slice of loop-side work may take before the loop gets a turn; one stream or blob is never split."""
 SQUEEZES_PER_STREAM = 64
 """Blocks of one stream that one checkpoint writes anew because they are half dead: bounds its extra writes to 4 MiB."""
+LOG_WAIT_S = 10.0
+"""How long a checkpoint waits for the log to be durable up to what it captured."""
 RETRY_S = 5.0
 """Pause after a failed checkpoint."""
 
@@ -232,6 +234,9 @@ class Checkpointer:
                 loop.call_soon_threadsafe(self._finish, job)
 
     def _write(self, job: Job) -> None:
+        # The log first: a database ahead of it would hold what a start cannot find there. A log that failed or is full
+        # is not waited for; the checkpoint is what helps it.
+        self._journal.wait_durable(max((lsn for lsn, _ in job.changes.streams.values()), default=job.lsn), LOG_WAIT_S)
         try:
             for store, work, _ in job.captured:
                 for block, buffer, size, count, _, _ in work:
