@@ -27,7 +27,8 @@ KEPT = Properties(session_expiry_interval_s=SESSION_NEVER_EXPIRES_S)
 
 pytestmark = [pytest.mark.capability("AP42"), pytest.mark.slow, pytest.mark.timeout(300)]
 
-CLIENTS = [("own", "5"), ("own", "3.1.1"), ("amqtt", "3.1.1")]
+# amqtt's client carries both ways (seen against mosquitto), but does not say reliably that the other side is gone.
+CLIENTS = [("own", "5"), ("own", "3.1.1")]
 
 
 @pytest.fixture
