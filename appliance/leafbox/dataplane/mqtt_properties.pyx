@@ -167,8 +167,8 @@ cdef int scan_publish(const char *data, Py_ssize_t length, char *scratch, Publis
             if which == RESPONSE_TOPIC:
                 found.response_topic = data + at + 3
                 found.response_topic_len = end - at - 3
-                # [MQTT-3.3.2-14]: no wildcards.
-                if (memchr(data + at + 3, c'+', end - at - 3) != NULL
+                # [MQTT-3.3.2-14]: a topic name, so neither empty nor with wildcards.
+                if (end - at == 3 or memchr(data + at + 3, c'+', end - at - 3) != NULL
                         or memchr(data + at + 3, c'#', end - at - 3) != NULL):
                     return REASON_PROTOCOL_ERROR
             elif which == CORRELATION_DATA:
@@ -358,6 +358,7 @@ cdef char *put_line(char *at, const char *name, Py_ssize_t size, const char *val
     """The property of one header line."""
     cdef Py_ssize_t i
     cdef const char *equals
+    cdef char *end
     if size < 6 or strncasecmp(name, b"nmqtt-", 6) != 0:
         if named(name, size, b"content-type", 12):
             return put_text(at, CONTENT_TYPE, value, value_len, False)
@@ -370,7 +371,11 @@ cdef char *put_line(char *at, const char *name, Py_ssize_t size, const char *val
     elif named(name, size, b"nmqtt-content-type", 18):
         return put_text(at, CONTENT_TYPE, value, value_len, True)
     elif named(name, size, b"nmqtt-response-topic", 20):
-        return put_text(at, RESPONSE_TOPIC, value, value_len, True)
+        end = put_text(at, RESPONSE_TOPIC, value, value_len, True)
+        if end - at <= 3 or memchr(at + 3, c'+', end - at - 3) != NULL or memchr(at + 3, c'#', end - at - 3) != NULL:
+            # A publisher on NATS may write anything; this is no topic name.
+            return at
+        return end
     elif named(name, size, b"nmqtt-correlation-data", 22):
         if value_len & 1 or value_len > 131070:
             return at

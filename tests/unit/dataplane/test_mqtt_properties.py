@@ -47,6 +47,7 @@ def test_no_property_acts_as_a_header_of_nats() -> None:
         (b"\x0b\x01", 0x82),  # [MQTT-3.3.4-6]: a subscription identifier from a client.
         (b"\x23\x00\x00", 0x94),  # [MQTT-3.3.2-8]: alias 0.
         (b"\x08\x00\x02a#", 0x82),  # [MQTT-3.3.2-14]
+        (b"\x08\x00\x00", 0x82),  # The fuzzer's find: an empty response topic is no topic name.
         (b"\x26\x00\x01a\x00", 0x81),  # Cut short.
         (b"\x7e", 0x81),  # Unknown.
     ],
