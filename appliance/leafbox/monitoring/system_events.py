@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
+from leafbox.broker.account import Account
 from leafbox.broker.broker import Broker
 from leafbox.broker.config import GLOBAL_ACCOUNT
 from leafbox.broker.registry import ConnectionSnapshot
@@ -36,7 +37,16 @@ STATSZ_FIRST_S = 0.25
 class ObservedClient(Protocol):
     """What events need of a client session."""
 
+    @property
+    def account(self) -> object: ...
+
     def snapshot(self) -> ConnectionSnapshot: ...
+
+
+def _account_name(client: ObservedClient) -> str:
+    """Without a snapshot: a site's sensors all come back at once, and mostly nobody listens."""
+    account = client.account
+    return account.name if isinstance(account, Account) else ""
 
 
 class SystemEvents:
@@ -55,13 +65,13 @@ class SystemEvents:
         """A client has logged in."""
         if self._broker.system_account is None:
             return
-        snapshot = client.snapshot()
-        self._connections_changed(snapshot.account)
+        name = _account_name(client)
+        self._connections_changed(name)
         self._publish(
-            f"$SYS.ACCOUNT.{snapshot.account}.CONNECT",
+            f"$SYS.ACCOUNT.{name}.CONNECT",
             lambda: (
                 typed_event(CLIENT_CONNECT, self._stamp.document())
-                | {"client": client_document(replace(snapshot, rtt_ns=0))}
+                | {"client": client_document(replace(client.snapshot(), rtt_ns=0))}
             ),
         )
 
@@ -69,9 +79,9 @@ class SystemEvents:
         """A client that had logged in is gone."""
         if self._broker.system_account is None:
             return
-        snapshot = client.snapshot()
-        self._connections_changed(snapshot.account)
-        self._publish(f"$SYS.ACCOUNT.{snapshot.account}.DISCONNECT", lambda: self._disconnect(snapshot))
+        name = _account_name(client)
+        self._connections_changed(name)
+        self._publish(f"$SYS.ACCOUNT.{name}.DISCONNECT", lambda: self._disconnect(client.snapshot()))
 
     def login_refused(self, client: ObservedClient, reason: str) -> None:
         """A client may not log in; it is being closed."""
