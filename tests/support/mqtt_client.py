@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import socket
+import ssl
 import time
 from collections import deque
 from typing import Self, TypeVar
@@ -52,14 +53,27 @@ class Closed(Exception):
 class RawMqttClient:
     """One connection. `version` decides how packets are written and read."""
 
-    def __init__(self, port: int, version: Version = Version.V3_1_1, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        port: int,
+        version: Version = Version.V3_1_1,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.version = version
         self.timeout_s = timeout_s
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout_s)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = self._dial(port)
+        if tls is not None:
+            self._socket = tls.wrap_socket(self._socket, server_hostname="localhost")
         self._reader = PacketReader(Role.CLIENT, PACKET_BYTES_MAX, version)
         self._received: deque[Packet] = deque()
         self._packet_ids = itertools.cycle(range(1, 0x10000))
+
+    def _dial(self, port: int) -> socket.socket:
+        dialled = socket.create_connection(("127.0.0.1", port), self.timeout_s)
+        dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return dialled
 
     def connect(
         self,
