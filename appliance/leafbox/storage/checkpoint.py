@@ -22,7 +22,7 @@ from leafbox.dataplane.journal import Journal
 from leafbox.dataplane.stream_store import StreamStore
 from leafbox.protocol.errors import StoreError
 from leafbox.storage.blobs import BlobKey, BlobTable
-from leafbox.storage.database import Changes, Database
+from leafbox.storage.database import ORDERED_KEY, Changes, Database
 from leafbox.storage.records import FORMAT_VERSION
 
 logger = logging.getLogger(__name__)
@@ -191,6 +191,7 @@ class Checkpointer:
             b"format": (0, FORMAT_VERSION.to_bytes(2, "little")),
             b"salt": (0, self._salt.to_bytes(8, "little")),
             b"checkpoint": (job.lsn, b""),
+            ORDERED_KEY: (job.lsn, b""),
             b"next_stream": (0, self.next_stream_number.to_bytes(4, "little")),
         }
         if is_clean:
@@ -236,7 +237,8 @@ class Checkpointer:
     def _write(self, job: Job) -> None:
         # The log first: a database ahead of it would hold what a start cannot find there. A log that failed or is full
         # is not waited for; the checkpoint is what helps it.
-        self._journal.wait_durable(max((lsn for lsn, _ in job.changes.streams.values()), default=job.lsn), LOG_WAIT_S)
+        captured = (*job.changes.streams.values(), *job.changes.blobs.values())
+        self._journal.wait_durable(max((lsn for lsn, _ in captured), default=job.lsn), LOG_WAIT_S)
         try:
             for store, work, _ in job.captured:
                 for block, buffer, size, count, _, _ in work:

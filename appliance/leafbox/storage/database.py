@@ -37,6 +37,8 @@ STREAM_KEY = struct.Struct(">I")
 ENVELOPE = struct.Struct("<IQ")
 """Checksum, LSN; the body follows."""
 STAGED_KEY = b"staged"
+ORDERED_KEY = b"ordered"
+"""Bears the number of a checkpoint that every later record's number lies behind; see `Recovery._covered_lsn`."""
 STAGES_PER_CHECKPOINT = 32
 """Staging transactions of a checkpoint of the usual size: 1 MiB each, 5 ms of a disk's time, 50 ms of a card's."""
 HURRIED_FACTOR = 8
@@ -177,6 +179,15 @@ class Database:
                     return
                 if bytes(key) not in staged:
                     yield BLOCK_KEY.unpack(key)[1]
+
+    def newest_lsn(self, table: bytes) -> int:
+        """The highest LSN that a table's envelopes bear, 0 if it is empty; checksums are not looked at."""
+        newest = 0
+        with self._environment.begin(db=self._tables[table], buffers=True) as transaction:
+            for value in transaction.cursor().iternext(keys=False, values=True):
+                if len(value) >= ENVELOPE.size:
+                    newest = max(newest, ENVELOPE.unpack_from(value)[1])
+        return newest
 
     def used_bytes(self) -> int:
         """Size of the database file that is in use (LMDB never shrinks the file; freed pages are reused)."""

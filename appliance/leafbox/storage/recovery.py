@@ -22,10 +22,10 @@ from leafbox.dataplane.stream_store import STATE_BYTES, Replay, StreamStore
 from leafbox.protocol.errors import StoreCorrupt, StoreError
 from leafbox.storage.blobs import BlobTable
 from leafbox.storage.config import StorageOptions, SyncMode
-from leafbox.storage.database import STREAM_KEY, Database, structure_problems, unseal
+from leafbox.storage.database import ORDERED_KEY, STREAM_KEY, Database, structure_problems, unseal
 from leafbox.storage.health import Damage, RecoveryReport
 from leafbox.storage.records import FORMAT_VERSION
-from leafbox.storage.segments import LogSurvey, SegmentFile, survey_log
+from leafbox.storage.segments import LogSurvey, SegmentFile, list_segments, survey_log
 
 if TYPE_CHECKING:
     from leafbox.dataplane.stream_store import DamageCallback
@@ -77,6 +77,8 @@ class Recovery:
         blobs = BlobTable(database)
         salt, checkpoint_lsn, is_clean = self._read_meta(database)
         self._load_streams(database, cache, on_damage)
+        stated_lsn = checkpoint_lsn
+        checkpoint_lsn = self._covered_lsn(database, salt, stated_lsn)
         log = survey_log(log_directory, salt, checkpoint_lsn)
         if salt is None:
             salt = next((s.label.store_salt for s in log.segments if s.label is not None), secrets.randbits(64))
@@ -85,7 +87,8 @@ class Recovery:
         )
         self._report_log(log, checkpoint_lsn)
         database.unmap()
-        journal = self._open_journal(log_directory, log, salt, checkpoint_lsn, last_lsn)
+        # Not from the log alone: the file of its newest records may have been recycled while an older one was kept.
+        journal = self._open_journal(log_directory, log, salt, max(last_lsn, stated_lsn))
         for store in self.streams.values():
             store.use_journal(journal)
         blobs.use_journal(journal)
@@ -182,6 +185,28 @@ class Recovery:
                 self.damages.append(Damage("state", f"stream {number}: {error}; rebuilt from its blocks", store.name))
                 blocks = -1
             self._load_blocks(store, database, blocks)
+
+    def _covered_lsn(self, database: Database, salt: int | None, checkpoint_lsn: int) -> int:
+        """The last record that the database holds, given what its checkpoint says.
+
+        A checkpoint of a start that had written nothing yet says `LSN_JUMP` more than the last record. Former builds
+        could begin their next run at or below that number (the log file that knew better had been recycled), and then
+        passed its first records over. Nothing that such a checkpoint wrote bears a number in its jump, so what the log
+        has there came later.
+        """
+        try:
+            ordered = database.get(b"meta", ORDERED_KEY)
+        except StoreCorrupt:
+            ordered = None
+        before_jump = checkpoint_lsn - LSN_JUMP
+        if before_jump < 0 or self.damages or (ordered is not None and ordered[0] == checkpoint_lsn):
+            return checkpoint_lsn
+        labels = [segment.label for segment in list_segments(self.directory / "log", salt)]
+        if not any(label is not None and before_jump < label.first_lsn <= checkpoint_lsn for label in labels):
+            return checkpoint_lsn
+        newest = max(database.newest_lsn(b"streams"), database.newest_lsn(b"blobs"))
+        newest = max([newest, *(store.applied_lsn for store in self.streams.values())])
+        return before_jump if newest <= before_jump else checkpoint_lsn
 
     def _new_stream(
         self, number: int, name: bytes, database: Database, cache: BlockCache, on_damage: DamageCallback
@@ -283,7 +308,7 @@ class Recovery:
                 copy.parent.mkdir(mode=0o700, exist_ok=True)
                 shutil.copy2(segment.path, copy)
 
-    def _open_journal(self, directory: Path, log: LogSurvey, salt: int, checkpoint_lsn: int, last_lsn: int) -> Journal:
+    def _open_journal(self, directory: Path, log: LogSurvey, salt: int, last_lsn: int) -> Journal:
         """Start the log behind what was found; used segments stay until a checkpoint covers them."""
         options = self.options
         usable = [s for s in log.segments if s not in log.unreadable and s.size == options.segment_bytes]
