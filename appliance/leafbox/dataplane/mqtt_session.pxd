@@ -88,6 +88,8 @@ cdef class MqttSession(Task):
     cdef uint64_t last_taken                # newest message of $MQTT_msgs that was queued
     cdef Held *held
     cdef Py_ssize_t held_count, held_capacity
+    cdef list again                         # packet ids of an earlier connection that are still to be sent on this one
+    cdef Py_ssize_t again_start
     # -- QoS 2 from the peer
     cdef uint8_t *received                  # bitmap of packet ids; NULL: none ever
     cdef readonly Py_ssize_t received_count
@@ -108,6 +110,9 @@ cdef class MqttSession(Task):
     cdef int restore_step(self, Step *step) except -1
     cdef int send_pubrel(self, uint16_t packet_id) except -1
     cdef int pump(self) except -1
+    cdef bint has_room(self, MqttPeer peer) except -1
+    cdef int send_again(self, MqttPeer peer) except -1
+    cdef Py_ssize_t again_count(self) noexcept
     cdef int start_entry(self, QueueEntry *entry) except -1
     cdef Inflight *claim(self) except NULL
     cdef Inflight *place(self, uint16_t packet_id) except NULL

@@ -321,7 +321,7 @@ cdef class MqttSession(Task):
             self.is_step_urgent = True
         if self.peer is None:
             return 0
-        if (self.is_persistent and flags & ENTRY_QOS == 2 and self.queue_count == 1
+        if (self.is_persistent and flags & ENTRY_QOS == 2 and self.queue_count == 1 and self.again_count() == 0
                 and self.inflight_count < self.window):
             # The packet id goes to flash together with the message.
             entry = self.queue[self.queue_head]
@@ -348,6 +348,10 @@ cdef class MqttSession(Task):
         """Send queued messages while the window and the peer's output have room."""
         cdef QueueEntry entry
         cdef MqttPeer peer = self.peer
+        if self.again_count() and peer is not None and not peer.closed:
+            self.send_again(peer)
+        if self.again_count():
+            return 0
         while self.queue_count and peer is not None and not peer.closed:
             entry = self.queue[self.queue_head]
             if entry.flags & ENTRY_QOS and self.inflight_count >= self.window:
@@ -355,14 +359,47 @@ cdef class MqttSession(Task):
             if not entry.flags & ENTRY_RETAINED and entry.seq > self.plane.messages.visible_seq:
                 self.await_messages()
                 break
-            if peer.out_end - peer.out_start > PUMP_BYTES:
-                if peer.fd >= 0 and not peer.write_is_blocked:
-                    peer.flush_direct()
-                if peer.out_end - peer.out_start > PUMP_BYTES:
-                    if not peer.write_is_blocked:
-                        self.plane.gate.wake(self)
-                    break
+            if not self.has_room(peer):
+                break
             self.start_entry(&entry)
+        return 0
+
+    cdef bint has_room(self, MqttPeer peer) except -1:
+        """The peer's output takes more; otherwise sending goes on when the kernel has taken some."""
+        if peer.out_end - peer.out_start > PUMP_BYTES:
+            if peer.fd >= 0 and not peer.write_is_blocked:
+                peer.flush_direct()
+            if peer.out_end - peer.out_start > PUMP_BYTES:
+                if not peer.write_is_blocked:
+                    self.plane.gate.wake(self)
+                return False
+        return self.peer is peer and not peer.closed
+
+    cdef Py_ssize_t again_count(self) noexcept:
+        return 0 if self.again is None else len(self.again) - self.again_start
+
+    cdef int send_again(self, MqttPeer peer) except -1:
+        """What was in flight when the last connection ended, oldest first, within the window of this one.
+
+        New packet ids are given out only when this is done, so an id in the list is that message or acknowledged.
+        """
+        cdef Inflight *entry
+        while self.again_count() and not peer.closed:
+            entry = self.find(<uint16_t>self.again[self.again_start])
+            if entry == NULL or entry.state == INFLIGHT_RELEASED:
+                self.again_start += 1
+                continue
+            if self.inflight_count - self.again_count() >= self.window or not self.has_room(peer):
+                return 0
+            self.again_start += 1
+            entry.sent_ns = monotonic_ns()
+            if entry.state == INFLIGHT_ASSIGNED:
+                self.hold(entry.packet_id)
+            elif self.send_stored(entry.seq, entry.flags, entry.ids, entry.packet_id, True) == 0:
+                self.finish(entry)
+        if self.again_count() == 0:
+            self.again = None
+            self.again_start = 0
         return 0
 
     cdef int start_entry(self, QueueEntry *entry) except -1:
@@ -547,7 +584,7 @@ cdef class MqttSession(Task):
             free(self.inflight)
             self.inflight = NULL
             self.inflight_capacity = 0
-        if self.queue_count and not self.is_waiting:
+        if self.again_count() or (self.queue_count and not self.is_waiting):
             # Once per turn, however many acknowledgements a read brought.
             self.plane.gate.wake(self)
         return 1
@@ -749,7 +786,7 @@ cdef class MqttSession(Task):
 
     def attach(self, MqttPeer peer not None) -> None:
         """A connection takes the session on: what was in flight goes out again, in its order, then the queue."""
-        cdef list flights = []
+        cdef list flights = [], again = []
         cdef Py_ssize_t i
         cdef Inflight *entry
         cdef MessageView view
@@ -764,17 +801,17 @@ cdef class MqttSession(Task):
             if entry == NULL:
                 continue
             entry.sent_ns = monotonic_ns()
-            if entry.state == INFLIGHT_ASSIGNED:
-                self.hold(entry.packet_id)
-            elif entry.state == INFLIGHT_RELEASED:
+            if entry.state == INFLIGHT_RELEASED:
                 self.send_pubrel(entry.packet_id)
-            elif entry.flags & ENTRY_QOS == 2 and not entry.flags & ENTRY_RETAINED and self.load(
+            elif entry.state == INFLIGHT_SENT and entry.flags & ENTRY_QOS == 2 and not entry.flags & ENTRY_RETAINED and self.load(
                     entry.seq, entry.flags, &view) != 1:
                 # It left the stream when PUBREC came, and the crash came before the step was logged.
                 entry.state = INFLIGHT_RELEASED
                 self.send_pubrel(entry.packet_id)
-            elif self.send_stored(entry.seq, entry.flags, entry.ids, entry.packet_id, True) == 0:
-                self.finish(entry)
+            else:
+                again.append(entry.packet_id)
+        self.again = again
+        self.again_start = 0
         self.pump()
 
     cdef int send_pubrel(self, uint16_t packet_id) except -1:
@@ -789,6 +826,7 @@ cdef class MqttSession(Task):
         cdef QueueEntry *entry
         self.peer = None
         self.held_count = 0
+        self.again = None
         for i in range(self.queue_count):
             entry = &self.queue[(self.queue_head + i) & mask]
             if entry.flags & ENTRY_QOS:
@@ -801,6 +839,7 @@ cdef class MqttSession(Task):
         cdef Py_ssize_t i
         cdef QueueEntry *entry
         self.peer = None
+        self.again = None
         self.is_persistent = False
         for i in range(self.queue_count):
             entry = &self.queue[(self.queue_head + i) & (self.queue_capacity - 1)]
@@ -850,7 +889,7 @@ cdef class MqttSession(Task):
         cdef Py_ssize_t i
         cdef list due = []
         cdef Inflight *entry
-        if self.peer is None or self.peer.closed or self.inflight_count == 0:
+        if self.peer is None or self.peer.closed or self.inflight_count == 0 or self.again_count():
             return 0
         for i in range(self.inflight_capacity):
             entry = &self.inflight[i]

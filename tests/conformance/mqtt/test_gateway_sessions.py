@@ -9,7 +9,7 @@ from pathlib import Path
 import nats
 import pytest
 
-from leafbox.protocol.mqtt.packets import Subscription, Version, Will
+from leafbox.protocol.mqtt.packets import Puback, Pubcomp, Publish, Pubrec, Pubrel, Subscription, Version, Will
 from leafbox.protocol.mqtt.properties import Properties
 from leafbox.protocol.mqtt.reason_codes import ReasonCode
 from tests.support.mqtt_brokers import BrokerKind, MqttBroker
@@ -55,6 +55,45 @@ def test_the_newer_client_wins_and_the_will_of_the_older_is_sent(gateway: MqttBr
     client(gateway, f"same{version}", version=version)
     old.until_closed()
     assert watcher.receive_message().payload == b"gone"
+
+
+@pytest.mark.capability("MQ06")
+@pytest.mark.parametrize("qos", [1, 2])
+def test_what_comes_again_keeps_to_the_new_receive_maximum(gateway: MqttBroker, qos: int) -> None:
+    """[MQTT-3.3.4-9], [MQTT-4.6.0-1]: a connection may have less room than the last. mosquitto 2.0 sends it all."""
+    name = f"narrow{qos}"
+    session = client(gateway, name, version=Version.V5, clean=False)
+    session.subscribe(name, qos)
+    writer = client(gateway, f"{name}-writer", version=Version.V5)
+    for number in range(6):
+        writer.publish(name, b"%d" % number, qos)
+    before = [session.expect(Publish) for _ in range(6)]
+    session.close()
+    narrow = RawMqttClient(gateway.port, Version.V5)
+    OPEN.append(narrow)
+    narrow.connect(name, clean=False, properties=Properties(session_expiry_interval_s=3600, receive_maximum=2))
+    came: list[Publish] = []
+    while len(came) < 6:
+        under_way = [narrow.expect(Publish), narrow.expect(Publish)]
+        assert narrow.until_ping() == []
+        came += under_way
+        acknowledge(narrow, under_way)
+    assert [(each.payload, each.packet_id, each.is_duplicate) for each in came] == [
+        (each.payload, each.packet_id, True) for each in before
+    ]
+    writer.publish(name, b"new", qos)
+    assert narrow.receive_message().payload == b"new"
+
+
+def acknowledge(receiver: RawMqttClient, messages: list[Publish]) -> None:
+    """To the end; with QoS 2 nothing else may come before PUBCOMP when the window is full."""
+    ids = [message.packet_id for message in messages]
+    if messages[0].qos == 1:
+        receiver.send(*(Puback(each) for each in ids))
+        return
+    receiver.send(*(Pubrec(each) for each in ids))
+    assert [receiver.expect(Pubrel).packet_id for _ in ids] == ids
+    receiver.send(*(Pubcomp(each) for each in ids))
 
 
 @pytest.mark.slow
