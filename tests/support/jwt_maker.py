@@ -47,12 +47,12 @@ class Realm:
         self.signer = KeyPair.create(KeyRole.ACCOUNT)
         self.revoked = KeyPair.create(KeyRole.USER)
 
-    def config(self) -> str:
-        """Account A shares `pub.>` with B, has a signing key, and has revoked one user."""
+    def config(self, **limits: object) -> str:
+        """Account A shares `pub.>` with B, has a signing key, and has revoked one user. `limits` are added to A's."""
         export = {"name": "p", "subject": "pub.>", "type": "stream"}
         imported = {"name": "p", "subject": "pub.>", "account": self.a.public, "type": "stream"}
         claims_a = {
-            "limits": UNLIMITED,
+            "limits": UNLIMITED | limits,
             "exports": [export],
             "signing_keys": [self.signer.public],
             "revocations": {self.revoked.public: int(time.time()) + 60},

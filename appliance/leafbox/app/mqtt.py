@@ -9,6 +9,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import cast
 
 from leafbox.app.configuration.options import Options
@@ -20,6 +21,7 @@ from leafbox.clients.listener import ClientListener, TlsReady, bind
 from leafbox.clients.websocket_upgrade import Upgrade
 from leafbox.monitoring.box_services import BoxServices
 from leafbox.mqtt.administration import MqttAdministration
+from leafbox.mqtt.config import MqttOptions
 from leafbox.mqtt.connection import MqttClient
 from leafbox.mqtt.context import MqttContext
 from leafbox.mqtt.gateway import MqttGateway
@@ -93,10 +95,9 @@ class MqttListener(ClientListener):
 
         return b"", take_over
 
-    def describe_tls(self) -> None:
-        """Who the certificate names may change with a reload."""
-        super().describe_tls()
-        self._mqtt.rules = self._context.rules
+
+def _maps_certificates(options: MqttOptions) -> bool:
+    return options.tls is not None and options.tls.is_peer_mapped_to_user
 
 
 class MqttSide:
@@ -124,9 +125,9 @@ class MqttSide:
     def _context(
         self, kind: ConnectionType, broker: Broker, authenticator: Authenticator, events: ConnectionEvents
     ) -> MqttContext:
-        mqtt, websocket = self.options.mqtt, self.options.websocket
-        block = mqtt if kind is ConnectionType.MQTT else websocket
-        own_timeout_s = block.authorization.timeout_s if block.authorization else 0.0
+        # Over WebSocket too it is the `mqtt` block that says who may come in, as in nats-server.
+        mqtt = self.options.mqtt
+        own_timeout_s = mqtt.authorization.timeout_s if mqtt.authorization else 0.0
         return MqttContext(
             broker=broker,
             authenticator=authenticator,
@@ -135,9 +136,9 @@ class MqttSide:
             tasks=self._tasks,
             events=events,
             rules=ListenerRules(
-                maps_certificates=block.tls is not None and block.tls.is_peer_mapped_to_user,
-                no_auth_user=block.no_auth_user,
-                single=block.authorization,
+                maps_certificates=_maps_certificates(mqtt),
+                no_auth_user=mqtt.no_auth_user,
+                single=mqtt.authorization,
             ),
             auth_timeout_s=own_timeout_s or self.options.security.auth_timeout_s,
         )
@@ -166,6 +167,7 @@ class MqttSide:
         for context in self.contexts.values():
             context.authenticator = authenticator
             context.options = options.mqtt
+            context.rules = replace(context.rules, maps_certificates=_maps_certificates(options.mqtt))
         for client in list(self.gateway.connections):
             reevaluate(client)
 

@@ -639,6 +639,8 @@ cdef class Connection(Receiver):
         self.close_reason = reason
         if self.out_end > self.out_start and self.transport is not None and self.pending() <= HANDOVER_BYTES:
             piece = self.out[self.out_start:self.out_end]
+            # Released first: a write may call `resume_writing`, which flushes what is still there.
+            self.release_output()
             self.transport.write(self.framing.encode(piece) if self.framing is not None else piece)
         self.closed = True
         self.release_output()

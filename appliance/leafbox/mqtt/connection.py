@@ -356,8 +356,7 @@ class MqttClient(MqttConnection):
         self.context.logger.warning("%s - Slow Consumer Detected: MaxPending of %d Exceeded", self, self.max_pending)
 
     def say_goodbye(self, code: ReasonCode, reason: str) -> None:
-        """End the connection from our side, without its will."""
-        self.will = None
+        """End the connection from our side. The peer did not ask for that, so its will is due [MQTT-3.1.2-8]."""
         words = encode_within(Disconnect(code), Version.V5, None) if self.version == 5 and self.is_accepted else None
         self.close(reason, words or b"")
         self.end_session()

@@ -221,7 +221,11 @@ class AccountSessions:
             logger.info("dropped %d stored messages that no session needs account=%s", removed, self.account.name)
 
     def stop(self) -> None:
-        """Log what sessions noted, show nothing more; what is durable stays."""
+        """Send the wills that wait, as nothing remembers them; log what sessions noted, show nothing more."""
+        for session in list(self.by_id.values()):
+            sender, session.will_sender = session.will_sender, None
+            if sender is not None:
+                sender.publish_will()
         self._shown.stop()
         for session in self.by_id.values():
             session.core.log_steps(True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -166,6 +168,26 @@ def test_who_is_back_in_time_leaves_no_will(broker: MqttBroker, name: str) -> No
     now = Will(f"{name}/w".encode(), b"asked", 1)
     client(broker, name, will=now).disconnect(ReasonCode.DISCONNECT_WITH_WILL)
     assert watcher.receive_message().payload == b"asked"
+
+
+@pytest.mark.capability("MQ05", "MQ06")
+def test_wills_are_sent_when_the_server_stops(tmp_path: Path) -> None:
+    """Section 3.1.2.5: they may be put off, not lost. Also one that waits, as mosquitto does it."""
+    with MqttBroker(BrokerKind.LEAFBOX, tmp_path) as broker:
+        away = client(broker, "away", clean=False, properties=KEPT)
+        away.subscribe("gone/#", 1)
+        away.disconnect()
+        slow = Will(b"gone/slow", b"bye", 1, properties=Properties(will_delay_interval_s=500))
+        client(broker, "waits", clean=False, will=slow, properties=KEPT).close()
+        here = client(broker, "here", will=Will(b"gone/here", b"bye", 1))
+        there = client(broker, "there", clean=False, will=replace(slow, topic=b"gone/there"), properties=KEPT)
+        broker.restart()
+        for each in (here, there):
+            assert each.until_closed() == [Disconnect(ReasonCode.SERVER_SHUTTING_DOWN)]
+        back = client(broker, "away", clean=False, properties=KEPT)
+        topics = {back.receive_message().topic for _ in range(3)}
+        assert topics == {b"gone/slow", b"gone/here", b"gone/there"}
+        assert back.until_ping() == []
 
 
 # -- messages ---------------------------------------------------------------------------------------------------------

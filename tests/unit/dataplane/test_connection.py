@@ -239,6 +239,22 @@ def test_everything_of_a_turn_is_one_write(book: Playbook) -> None:
     assert actor.connection.pending_bytes == 0
 
 
+def test_last_words_go_once_through_a_transport_that_resumes_inside_a_write(book: Playbook) -> None:
+    """TLS layers do: what was held behind the handshake goes out with the write."""
+    actor = book.client()
+    actor.connection.pause_writing()
+    write = actor.wire.write
+
+    def resume_and_write(data: bytes) -> None:
+        actor.connection.resume_writing()
+        write(data)
+
+    actor.wire.write = resume_and_write  # type: ignore[method-assign]
+    actor.connection.close("Kicked", b"-ERR 'Kicked'\r\n")
+    book.loop.run_ready()
+    assert actor.hears() == b"-ERR 'Kicked'\r\n"
+
+
 @pytest.mark.capability("C20")
 def test_what_the_peer_does_not_take_waits_in_order(book: Playbook) -> None:
     actor = book.client(room=10)
