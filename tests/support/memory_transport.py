@@ -157,6 +157,10 @@ class MemoryTransport:
     def pause_reading(self) -> None:
         self._is_reading = False
 
+    def can_write_eof(self) -> bool:
+        """As over TLS: both directions end together."""
+        return False
+
     def resume_reading(self) -> None:
         if not self._is_reading:
             self._is_reading = True

@@ -625,8 +625,12 @@ cdef class Connection(Receiver):
 
     # -- end ----------------------------------------------------------------------------------------------------------
 
-    def close(self, str reason, bytes last_words=b"") -> None:
-        """Send what is queued and `last_words`, then close. Safe at any time; the first reason stands."""
+    def close(self, str reason, bytes last_words=b"", *, bint hears_out=False) -> None:
+        """Send what is queued and `last_words`, then close. Safe at any time; the first reason stands.
+
+        With `hears_out` our side ends at once, but what the peer still sends is read and thrown away until it ends too,
+        for a moment: a peer that is writing learns why it was closed, where a reset would hide the last words from it.
+        """
         if self.closed:
             return
         if last_words:
@@ -648,6 +652,12 @@ cdef class Connection(Receiver):
         if self.transport is not None:
             if self.framing is not None:
                 self.transport.write(self.framing.close_frame(reason))
+            elif hears_out and self.transport.can_write_eof():
+                if self.reading_paused:
+                    self.transport.resume_reading()
+                self.transport.write_eof()
+                self.engine.loop.call_later(LINGER_S, self.end_lingering)
+                return
             self.transport.close()
             if self.transport.get_write_buffer_size():
                 # A peer that reads nothing must not keep a closed connection alive.

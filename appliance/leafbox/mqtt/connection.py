@@ -324,7 +324,8 @@ class MqttClient(MqttConnection):
     def fail(self, violation: MqttViolation) -> None:
         """The peer broke a rule: tell it if its version has a word for that, then close. Its will is sent."""
         self.context.logger.error("%s - %s", self, violation.text_for_peer)
-        self.close("Protocol Violation", farewell(violation, self.protocol_version) if self.is_accepted else b"")
+        words = farewell(violation, self.protocol_version) if self.is_accepted else b""
+        self.close("Protocol Violation", words, hears_out=bool(words))
 
     def on_violation(self, reason: int, text: str) -> None:
         """From the data plane."""

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import nats
 import pytest
 
-from leafbox.protocol.mqtt.packets import Puback, Pubcomp, Publish, Pubrec, Pubrel, Subscription, Version, Will
+from leafbox.protocol.mqtt.packets import (
+    Disconnect,
+    Puback,
+    Pubcomp,
+    Publish,
+    Pubrec,
+    Pubrel,
+    Subscription,
+    Version,
+    Will,
+)
 from leafbox.protocol.mqtt.properties import Properties
 from leafbox.protocol.mqtt.reason_codes import ReasonCode
 from tests.support.mqtt_brokers import BrokerKind, MqttBroker
@@ -83,6 +94,22 @@ def test_what_comes_again_keeps_to_the_new_receive_maximum(gateway: MqttBroker, 
     ]
     writer.publish(name, b"new", qos)
     assert narrow.receive_message().payload == b"new"
+
+
+@pytest.mark.capability("MQ16")
+def test_a_client_that_is_still_writing_learns_why_it_was_closed(gateway: MqttBroker) -> None:
+    """Sections 3.3.4 and 4.13: DISCONNECT 0x93 reaches a client that answers PUBRECs before it reads on."""
+    writer = RawMqttClient(gateway.port, Version.V5)
+    OPEN.append(writer)
+    maximum = writer.connect("eager").properties.receive_maximum
+    assert maximum is not None
+    writer.send(*(Publish(b"eager", b"x", 2, packet_id=each) for each in range(1, maximum + 2)))
+    for packet_id in range(1, 4):
+        time.sleep(0.05)
+        writer.send(Pubrel(packet_id))
+    last = writer.until_closed()[-1]
+    assert isinstance(last, Disconnect)
+    assert last.reason_code is ReasonCode.RECEIVE_MAXIMUM_EXCEEDED
 
 
 def acknowledge(receiver: RawMqttClient, messages: list[Publish]) -> None:
