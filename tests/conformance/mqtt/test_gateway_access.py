@@ -563,3 +563,25 @@ def test_people_see_sessions_and_remove_them(tmp_path: Path) -> None:
             back = opened(RawMqttClient(port, Version.V5))
             assert not back.connect(name, clean=False, properties=kept).is_session_present
             assert back.until_ping() == []
+
+
+@pytest.mark.capability("MQ09", "MQ06")
+def test_what_waited_is_judged_by_the_rights_of_the_day(tmp_path: Path) -> None:
+    """A session that is away does not collect what its user may not read: after a restart, after a reload."""
+    with MqttBroker(BrokerKind.LEAFBOX, tmp_path, users()) as broker:
+        for number in (1, 2):
+            away = entered(broker, Version.V5, "limited", client_id=f"away{number}", clean=False)
+            for topic_filter in ("ok/+", "ok/gone/x"):
+                assert not away.subscribe(topic_filter, 1).is_failure
+            away.disconnect()
+        broker.restart()
+        sender = entered(broker, Version.V5, "full")
+        for topic in ("ok/secret", "ok/gone/x", "ok/a"):
+            sender.publish(topic, topic.encode(), 1)
+        back = entered(broker, Version.V5, "limited", client_id="away1", clean=False)
+        assert sorted(back.receive_message().payload for _ in range(2)) == [b"ok/a", b"ok/gone/x"]
+        assert back.until_ping() == []
+        reload(broker, users('subscribe: {allow: ["ok.*"], deny: "ok.secret"}'))
+        back = entered(broker, Version.V5, "limited", client_id="away2", clean=False)
+        assert back.receive_message().payload == b"ok/a"
+        assert back.until_ping() == []
