@@ -17,6 +17,8 @@ from leafbox.protocol.mqtt.packets import (
     Publish,
     Pubrec,
     Pubrel,
+    Suback,
+    Subscribe,
     Subscription,
     Version,
     Will,
@@ -27,6 +29,12 @@ from tests.support.mqtt_brokers import BrokerKind, MqttBroker
 from tests.support.mqtt_client import RawMqttClient
 
 OPEN: list[RawMqttClient] = []
+DENIES_ONE = """
+accounts { A { jetstream: enabled, users: [
+  { user: any, password: any, permissions: { publish: ">", subscribe: { allow: ">", deny: "test.nosubscribe" } } }
+] } }
+no_auth_user: any
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +102,20 @@ def test_what_comes_again_keeps_to_the_new_receive_maximum(gateway: MqttBroker, 
     ]
     writer.publish(name, b"new", qos)
     assert narrow.receive_message().payload == b"new"
+
+
+@pytest.mark.capability("MQ09")
+def test_a_filter_that_is_not_allowed_is_refused_beside_the_others(tmp_path: Path) -> None:
+    """[MQTT-3.9.3-1], 311:[MQTT-3.9.3-2]: 0x80 is the only refusal of 3.1.1, MQTT 5 has 0x87 for it."""
+    asked = (Subscription(b"test/yes", 1), Subscription(b"test/nosubscribe", 2), Subscription(b"test/#", 0))
+    with MqttBroker(BrokerKind.LEAFBOX, tmp_path, DENIES_ONE) as broker:
+        for version, refused in ((Version.V3_1_1, 0x80), (Version.V5, 0x87)):
+            reader = client(broker, f"reader{version}", version=version)
+            reader.send(Subscribe(7, asked))
+            assert reader.expect(Suback) == Suback(7, (ReasonCode(1), ReasonCode(refused), ReasonCode(0)))
+            reader.publish("test/nosubscribe", b"hidden", 1)
+            reader.publish("test/yes", b"seen", 1)
+            assert reader.receive_message().payload == b"seen"
 
 
 @pytest.mark.capability("MQ16")
