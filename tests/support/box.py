@@ -48,7 +48,18 @@ class RunningBox:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [PROGRAM, "run", "--data", self.data, "--port", str(self.port), "--no-web", *self._arguments],
+                [
+                    PROGRAM,
+                    "run",
+                    "--data",
+                    self.data,
+                    "--port",
+                    str(self.port),
+                    "--mqtt-port",
+                    "-1",
+                    "--no-web",
+                    *self._arguments,
+                ],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
