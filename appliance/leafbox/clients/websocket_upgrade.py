@@ -156,6 +156,8 @@ class UpgradeRules:
         return WebsocketFraming(
             demands_mask=not is_unmasked,
             forbids_mask=is_unmasked,
+            # [MQTT-6.0.0-1]
+            refuses_text=kind is UpgradeKind.MQTT,
             deflater=self._deflater if is_compressed else None,
             frame_bytes_max=FRAME_BYTES_FOR_BROWSERS if is_browser else 0,
             fragments_compressed=not is_safari,

@@ -22,6 +22,7 @@ cdef class WebsocketFraming:
     cdef readonly bint demands_mask         # the peer is a client: an unmasked frame is a violation
     cdef readonly bint forbids_mask         # the peer is a server: a masked frame is a violation
     cdef readonly bint masks_output
+    cdef readonly bint refuses_text         # a text frame is a violation: what is carried is binary by its standard
     cdef readonly Deflater deflater         # None: permessage-deflate was not negotiated
     cdef readonly Py_ssize_t frame_bytes_max        # of output; 0: no limit
     cdef readonly bint fragments_compressed         # whether that limit may split a compressed message

@@ -14,6 +14,7 @@ class WebsocketFraming:
     demands_mask: bool
     forbids_mask: bool
     masks_output: bool
+    refuses_text: bool
     deflater: Deflater | None
     frame_bytes_max: int
     fragments_compressed: bool
@@ -28,6 +29,7 @@ class WebsocketFraming:
         demands_mask: bool = True,
         forbids_mask: bool = False,
         masks_output: bool = False,
+        refuses_text: bool = False,
         deflater: Deflater | None = None,
         frame_bytes_max: int = 0,
         fragments_compressed: bool = True,

@@ -140,12 +140,13 @@ cdef class WebsocketFraming:
     `decode` never raises: a violation sets `end_reason` and the close frame, which `close_frame` then returns.
     """
 
-    def __init__(self, *, bint demands_mask=True, bint forbids_mask=False, bint masks_output=False,
+    def __init__(self, *, bint demands_mask=True, bint forbids_mask=False, bint masks_output=False, bint refuses_text=False,
                  Deflater deflater=None, Py_ssize_t frame_bytes_max=0, bint fragments_compressed=True,
                  Py_ssize_t message_bytes_max=DEF_MESSAGE_BYTES):
         self.demands_mask = demands_mask
         self.forbids_mask = forbids_mask
         self.masks_output = masks_output
+        self.refuses_text = refuses_text
         self.deflater = deflater
         self.frame_bytes_max = frame_bytes_max
         self.fragments_compressed = fragments_compressed
@@ -232,6 +233,8 @@ cdef class WebsocketFraming:
                 return self.violation("control frame must not be compressed")
             self.control_len = 0
         elif opcode in (OP_TEXT, OP_BINARY):
+            if opcode == OP_TEXT and self.refuses_text:
+                return self.violation("text frame where only binary frames are allowed")
             if self.in_message:
                 return self.violation("new message started before final frame for previous message was received")
             self.in_message = not final

@@ -194,6 +194,7 @@ def test_websocket(server: MqttBroker) -> None:
         web.disconnect()
 
 
+@pytest.mark.slow
 @pytest.mark.capability("MQ11")
 def test_tokens_single_users_and_none(tmp_path: Path) -> None:
     """A token in the password; a user for MQTT alone; a user for those who say nothing."""
@@ -585,3 +586,18 @@ def test_what_waited_is_judged_by_the_rights_of_the_day(tmp_path: Path) -> None:
         back = entered(broker, Version.V5, "limited", client_id="away2", clean=False)
         assert back.receive_message().payload == b"ok/a"
         assert back.until_ping() == []
+
+
+@pytest.mark.capability("MQ10")
+def test_text_frames_are_no_mqtt(server: MqttBroker) -> None:
+    """[MQTT-6.0.0-1]; nats-server takes them."""
+    assert server.server is not None
+    with connect_websocket(
+        f"ws://127.0.0.1:{server.server.port('websocket')}/mqtt", subprotocols=[Subprotocol("mqtt")], proxy=None
+    ) as websocket:
+        websocket.send("\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00")
+        if server.kind is BrokerKind.NATS_SERVER:
+            assert websocket.recv(10) == b"\x20\x02\x00\x05"
+            return
+        with pytest.raises(ConnectionClosed):
+            websocket.recv(10)
