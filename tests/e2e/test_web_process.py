@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,11 +143,35 @@ def test_a_killed_web_process_costs_core_nothing_and_comes_back(box: RunningBox,
     admin.url = box.url
 
 
+class Ticking:
+    """A publisher that says something every 100 ms until the block ends."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._tick()))
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *exception: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    async def _tick(self) -> None:
+        async with await nats.connect(self._url) as client:
+            while not self._ended.is_set():
+                await client.publish("tick", b"")
+                await asyncio.sleep(0.1)
+
+
 @pytest.mark.slow
 @pytest.mark.capability("AP08", "MO11")
 def test_a_wedged_web_process_holds_up_no_publisher(box: RunningBox, admin: Browser) -> None:
     admin.get("live/subjects")
-    with admin.events("live/tail?subject=%3E") as events:
+    with admin.events("live/tail?subject=%3E") as events, Ticking(box.nats_url):
+        # The first message on the page shows that it is being watched.
+        assert next(events)[0] in ("message", "sampled", "core")
         web = psutil.Process(box.web_pid)
         web.suspend()
         try:
