@@ -66,7 +66,8 @@ class Uplink:
         self.held: set[str] = set()
         self.is_draining = False
         self.condition = Condition.CONNECTING
-        self.reasons: tuple[Reason, ...] = ()
+        # Nothing has flowed yet, and that is what is told until the first look.
+        self.reasons: tuple[Reason, ...] = (reason("connecting"),)
         self.since_ns = time.time_ns()
         self.probe: ProbeResult | None = None
         self.probe_ns = 0

@@ -275,6 +275,15 @@ def test_replicas_are_refused_with_the_hubs_domain(box: RunningBox, start_server
         assert "domain HUB" in found["description"]
 
 
+@pytest.mark.capability("LF06")
+def test_an_uplink_to_nowhere_never_says_that_data_flows(box: RunningBox) -> None:
+    """Not even in the moment after `add`, before anything is known."""
+    added = box.command("uplink", "add", "nats-leaf://127.0.0.1:9", "--name", "nowhere")
+    assert added.returncode == 0, added.stderr
+    assert "Data flows" not in added.stdout, added.stdout
+    assert box.command("uplink", "rm", "nowhere").returncode == 0
+
+
 def test_an_uplink_in_its_life(box: RunningBox, start_server: StartServer, tmp_path: Path) -> None:
     """Every command, with its exit code."""
     hub = start_server(REAL, config=hub_config(tmp_path))
