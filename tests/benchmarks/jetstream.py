@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,6 +28,15 @@ CONSUMERS = 1000
 SETTLE_S = 0.5  # For memory after a start.
 CHUNK_BYTES = 128 * 1024  # What clients cut objects into.
 OBJECT_BYTES = 50 << 20
+FRAMING_BYTES = 128  # Subject, time, checksum: more than either store adds to a message.
+MESSAGES_MAX = 2_000_000
+
+
+def _messages_that_fit(bench: Bench, size: int) -> int:
+    """How many messages may be published. A quarter of the flash leaves room for log, checkpoints and framing; a full
+    one makes nats-server drop messages unanswered, which a fast machine reaches within a second."""
+    assert bench.flash is not None
+    return min(MESSAGES_MAX, shutil.disk_usage(bench.flash.directory).free // 4 // (size + FRAMING_BYTES))
 
 
 def _publish(in_flight: int, size: int) -> Callable[[Bench], Values]:
@@ -38,8 +48,8 @@ def _publish(in_flight: int, size: int) -> Callable[[Bench], Values]:
             create_stream(server, "BENCH", ["bench.js"])
             counted = bench.flash.written_bytes() if bench.flash.is_counted else 0
             figures = bench.load(
-                server, "requests", subject="bench.js", size=size, window=in_flight, count=2_000_000,
-                seconds=max(1, round(PUBLISH_SECONDS * bench.scale)),
+                server, "requests", subject="bench.js", size=size, window=in_flight,
+                count=_messages_that_fit(bench, size), seconds=max(1, round(PUBLISH_SECONDS * bench.scale)),
             )  # fmt: skip
         values = {"rate": figures["rate"], "p50": figures["p50_us"], "p99": figures["p99_us"]}
         if bench.flash.is_counted:
@@ -57,8 +67,8 @@ def _publish_to_many(bench: Bench) -> Values:
             create_stream(server, f"BENCH{number}", [f"bench.many{number:05}"])
         counted = bench.flash.written_bytes() if bench.flash.is_counted else 0
         figures = bench.load(
-            server, "requests", subject="bench.many", keys=STREAMS, size=128, window=1000, count=2_000_000,
-            seconds=max(1, round(PUBLISH_SECONDS * bench.scale)),
+            server, "requests", subject="bench.many", keys=STREAMS, size=128, window=1000,
+            count=_messages_that_fit(bench, 128), seconds=max(1, round(PUBLISH_SECONDS * bench.scale)),
         )  # fmt: skip
     values = {"rate": figures["rate"], "p50": figures["p50_us"]}
     if bench.flash.is_counted:
