@@ -60,6 +60,7 @@ class AmqttBroker:
         )
         assert self._process.stdout is not None
         if self._process.stdout.readline() != "ready\n":
+            self.stop()
             raise LoadFailed("amqtt's broker did not start")
 
     def stop(self, *, crash: bool = False) -> None:
