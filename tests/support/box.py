@@ -93,8 +93,13 @@ class RunningBox:
         self._process = None
 
     def ask(self, service: str, /, **body: Any) -> dict[str, Any]:
-        """A request to the box."""
-        return ask(self.data, service, body, 30.0)
+        """A request to the box. When it does not answer, the failure tells what became of it."""
+        try:
+            return ask(self.data, service, body, 30.0)
+        except (BoxUnreachable, OSError) as error:
+            ended = self._process.poll() if self._process is not None else "not started"
+            error.add_note(f"box: exit code {ended}; the end of its log:\n{self.log[-3000:]}")
+            raise
 
     def uplink(self, name: str = "") -> dict[str, Any]:
         """The status of an uplink, or of the first."""

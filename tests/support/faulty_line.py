@@ -1,4 +1,4 @@
-"""A TCP proxy that is a bad line: it cuts, stalls, half-opens, throttles and delays connections when told to.
+"""A TCP proxy that is a bad line: it cuts, stalls, half-opens, throttles, delays and reorders connections when told to.
 
 Thread-safe: a test steers it while servers talk through it. Every connection has two pumps; what they do with the
 bytes is decided chunk by chunk, so a fault takes effect at once on connections that stand.
@@ -27,6 +27,8 @@ class FaultyLine:
         self._flows.set()
         self._half_open: list[tuple[socket.socket, socket.socket]] = []
         self._is_refusing = False
+        self._is_reordering = False
+        self._held: threading.Event | None = None
         self._is_closed = False
         self.bytes_per_second = 0
         self.connect_delay_s = 0.0
@@ -61,9 +63,22 @@ class FaultyLine:
         # Kept open: closing them would tell.
         self._half_open += self._taken()
 
+    def reorder(self) -> None:
+        """A later connect overtakes an earlier: of every two, what the first one says gets there after the second's.
+
+        The far side answers the first; what the near side has to say to that is held back, even beyond its end, until
+        the second has been heard. Until `heal`.
+        """
+        self._is_reordering = True
+
     def heal(self) -> None:
-        """No fault from now on; what stalled goes on."""
+        """No fault from now on; what stalled or was held back goes on."""
         self._is_refusing = False
+        self._is_reordering = False
+        with self._lock:
+            held, self._held = self._held, None
+        if held is not None:
+            held.set()
         self.bytes_per_second = 0
         self.connect_delay_s = 0.0
         self._flows.set()
@@ -107,20 +122,38 @@ class FaultyLine:
         except OSError:
             _close(near)
             return
+        turn, told = self._turn()
         with self._lock:
             self._pairs.append((near, far))
-        for source, sink in ((near, far), (far, near)):
-            threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+        threading.Thread(target=self._pump, args=(near, far, turn, told), daemon=True).start()
+        threading.Thread(target=self._pump, args=(far, near, None, None), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _turn(self) -> tuple[threading.Event | None, threading.Event | None]:
+        """What a new connection has to wait for before it is heard, and whom it lets go once it was."""
+        with self._lock:
+            if not self._is_reordering:
+                return None, None
+            if self._held is not None:
+                held, self._held = self._held, None
+                return None, held
+            self._held = threading.Event()
+            return self._held, None
+
+    def _pump(
+        self, source: socket.socket, sink: socket.socket, turn: threading.Event | None, told: threading.Event | None
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(CHUNK_BYTES):
+                if turn is not None:
+                    turn.wait()
                 self._flows.wait()
                 if self._is_lost(source, sink):
                     continue
                 if rate := self.bytes_per_second:
                     time.sleep(len(data) / rate)
                 sink.sendall(data)
+                if told is not None:
+                    told.set()
         if not self._is_lost(source, sink):
             _close(sink)
             _close(source)

@@ -180,6 +180,7 @@ class JetstreamBuffers:
             is_fetched=bool(fetchers),
             is_listened=any(consumer.has_interest for consumer in fetchers),
             is_full=limit > 0 and state.stored_bytes >= limit * FULL_SHARE,
+            asked_again=next((consumer.asked_again for consumer in fetchers if consumer.asked_again), None),
         )
 
     def steer(self, account: str, stream: str, bytes_per_second: int, *, is_held: bool) -> None:

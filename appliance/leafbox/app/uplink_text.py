@@ -23,6 +23,8 @@ def status_text(uplink: JsonObject) -> str:
     outage = uplink.get("outage")
     if isinstance(outage, dict):
         lines.append(f"  outage since {outage['start']} ({outage['duration_s']} s): {outage['reason']}")
+    if uplink.get("lost"):
+        lines.append(f"  {uplink['lost']} messages are lost: see `leafbox uplink outages`")
     return "\n".join(lines)
 
 

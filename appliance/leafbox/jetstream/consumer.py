@@ -65,6 +65,9 @@ class Consumer(PullConsumer):
         self.pinned_ns = 0
         self.pin_expires_ns = 0
         self.last_used_ns = now_ns()
+        self.asked_again: tuple[int, int] | None = None
+        """A stream elsewhere that fetches from here asked from the first sequence on although it had acknowledged
+        everything up to the second: what is between is gone from here."""
         self._next_heartbeat_ns = 0
         self.alarm = Alarm(stream.context.loop, self.on_alarm)
         self._subscriptions: list[Subscription] = []

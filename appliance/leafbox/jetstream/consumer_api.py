@@ -12,7 +12,7 @@ from leafbox.jetstream.api import LIST_LIMIT, NAMES_LIMIT, ApiCall, Endpoint, em
 from leafbox.jetstream.names import consumer_name
 from leafbox.protocol.jetstream import error_catalog as errors
 from leafbox.protocol.jetstream import headers
-from leafbox.protocol.jetstream.consumer_config import AckPolicy, ConsumerConfig, CreateConsumerRequest
+from leafbox.protocol.jetstream.consumer_config import AckPolicy, ConsumerConfig, CreateConsumerRequest, DeliverPolicy
 from leafbox.protocol.jetstream.go_json import JsonObject
 from leafbox.protocol.jetstream.go_time import ZERO_TIME, format_time
 from leafbox.protocol.jetstream.requests import (
@@ -24,6 +24,7 @@ from leafbox.protocol.jetstream.requests import (
 from leafbox.protocol.jetstream.stream_config import RetentionPolicy
 
 if TYPE_CHECKING:
+    from leafbox.jetstream.consumer import Consumer
     from leafbox.jetstream.stream import Stream
 
 _GROUP_NAME = re.compile(r"[a-zA-Z0-9/_=-]{1,16}")
@@ -83,8 +84,16 @@ def _create(call: ApiCall, request: CreateConsumerRequest) -> JsonObject:
     consumer, call.lsn = call.owner.create_consumer(stream, config, request.action, request.pedantic)
     if config.sourcing and config.durable_name:
         # A mirror or source that asks anew gets everything that it did not acknowledge again.
+        _note_asked_again(consumer, request.config)
         consumer.reset(0)
     return embedded(consumer.info())
+
+
+def _note_asked_again(consumer: Consumer, asked: ConsumerConfig) -> None:
+    """Keep that more is asked for than is left: the other side has lost what it acknowledged, or removed it."""
+    floor, start = consumer.floor_stream_seq, max(asked.opt_start_seq, 1)
+    if asked.deliver_policy in (DeliverPolicy.ALL, DeliverPolicy.BY_START_SEQUENCE) and start <= floor:
+        consumer.asked_again = (start, floor)
 
 
 def _sourcing_config(call: ApiCall, stream: Stream, config: ConsumerConfig) -> ConsumerConfig:

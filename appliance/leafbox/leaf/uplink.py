@@ -20,7 +20,7 @@ from leafbox.leaf.remote import LeafRemote, UplinkState
 from leafbox.leaf.uplink_backlog import BacklogMeter
 from leafbox.leaf.uplink_definition import Definition, Forward
 from leafbox.leaf.uplink_hub import Hub, ProbeResult, listed
-from leafbox.leaf.uplink_ledger import Ledger
+from leafbox.leaf.uplink_ledger import HUB_LOST, Ledger
 from leafbox.leaf.uplink_ports import Buffers
 from leafbox.leaf.uplink_reasons import Condition, Reason, reason
 from leafbox.leaf.uplink_requests import ApiRefused, NoAnswer, Requests
@@ -194,6 +194,7 @@ class Uplink:
         if codes[:1] != before[:1]:
             self._log()
         self._keep_ledger()
+        self._note_hub_lost()
 
     def _log(self) -> None:
         name = self.definition.name
@@ -231,6 +232,18 @@ class Uplink:
                 if state.is_fetched:
                     lost += max(state.last_seq - state.messages - state.acknowledged_seq, 0)
             ledger.deliver(max(outage.queued - left - lost, 0), lost)
+
+    def _note_hub_lost(self) -> None:
+        """A hub that keeps what it takes and asks for it again has lost it."""
+        for forward in self.definition.forwards:
+            asked = self.meters[forward.stream].state.asked_again
+            if asked is None or self.hub is None or forward.hub_stream not in self.hub.keeping:
+                continue
+            start, acknowledged = asked
+            detail = f"{forward.hub_stream} asks for {forward.stream} from {start} on, had acknowledged {acknowledged}"
+            if self.parts.ledger.note_hub_lost(time.time_ns(), detail, acknowledged - start + 1):
+                found = reason(HUB_LOST, detail)
+                logger.error("uplink name=%s reason=%s %s (%s)", self.definition.name, HUB_LOST, found.sentence, detail)
 
     def _resume_ledger(self) -> None:
         """After a restart, everything that is in the buffers counts for the outage before."""

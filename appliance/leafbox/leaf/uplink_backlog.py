@@ -26,6 +26,8 @@ class BufferState:
     is_listened: bool = False
     """Whether the hub listens to it at this moment."""
     is_full: bool = False
+    asked_again: tuple[int, int] | None = None
+    """The hub asked from the first sequence on, although it had acknowledged everything up to the second."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,8 @@ class Hub:
         self.own_domain = own_domain
         self.domain = link.hub.domain
         self._can_store: bool | None = None
+        self.keeping: set[str] = set()
+        """Its streams that keep what they have taken: if one of them asks for it again, it is missing there."""
 
     @property
     def api(self) -> str:
@@ -169,6 +171,8 @@ class Hub:
         config = info.get("config")
         if not isinstance(config, dict):
             return reason("hub_stream_missing", "the hub's answer has no configuration")
+        if config.get("retention") == "limits":
+            self.keeping.add(forward.hub_stream)
         taken = [str(subject) for subject in listed(config, "subjects")]
         if any(subjects.overlap(one, other) for one in taken for other in forward.subjects):
             return reason("hub_stream_overlaps", f"{forward.hub_stream} listens on {', '.join(taken)}")

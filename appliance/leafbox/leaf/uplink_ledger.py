@@ -4,6 +4,9 @@ An outage begins when an uplink stops flowing and ends when it flows again; what
 `delivered` follows until all of it is at the hub. `lost` counts messages that left the local buffer without the hub's
 acknowledgement (somebody purged them, or damage on the flash): by design there is no other way, so it says 0.
 An outage that is open when the box stops is continued by the next start.
+
+A row of another kind, `HUB_LOST`, is a hub that asks again for what it had acknowledged. It has left the box: nobody
+here can bring it back, and keeping silent about it would be a lie.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import msgspec
 
 OUTAGES_MAX = 500
 """Kept per uplink, the newest; one an hour for three weeks, 100 KiB of store."""
+HUB_LOST = "hub_lost"
 
 
 class Outage(msgspec.Struct, frozen=True):
@@ -44,22 +48,34 @@ class Ledger:
     @property
     def current(self) -> Outage | None:
         """The outage that is not over."""
-        last = self.outages[-1] if self.outages else None
+        last = self._last
         return last if last is not None and not last.end_ns else None
 
     @property
     def unsettled(self) -> Outage | None:
         """The last outage, if it is over and what waited is still on its way."""
-        last = self.outages[-1] if self.outages else None
+        last = self._last
         return last if last is not None and last.end_ns and not last.is_settled else None
+
+    @property
+    def lost(self) -> int:
+        """Messages of all rows that are nowhere any more."""
+        return sum(outage.lost for outage in self.outages)
+
+    @property
+    def _last(self) -> Outage | None:
+        return next((outage for outage in reversed(self.outages) if outage.reason != HUB_LOST), None)
 
     def begin(self, now_ns: int, reason: str, detail: str) -> None:
         """Data stopped flowing."""
-        number = self.outages[-1].number + 1 if self.outages else 1
-        self.outages.append(Outage(number, now_ns, reason, detail))
-        self._save(number, self.outages[-1])
-        while len(self.outages) > OUTAGES_MAX:
-            self._save(self.outages.pop(0).number, None)
+        self._append(Outage(self._next_number(), now_ns, reason, detail))
+
+    def note_hub_lost(self, now_ns: int, detail: str, count: int) -> bool:
+        """The hub asks again for so many messages that it had acknowledged. False: that was noted before."""
+        if any(outage.reason == HUB_LOST and outage.detail == detail for outage in self.outages):
+            return False
+        self._append(Outage(self._next_number(), now_ns, HUB_LOST, detail, now_ns, queued=count, lost=count))
+        return True
 
     def explain(self, reason: str, detail: str) -> None:
         """The cause of the current outage is known better, or is another now."""
@@ -79,10 +95,22 @@ class Ledger:
         if last is None or (delivered, lost) == (last.delivered, last.lost):
             return
         changed = msgspec.structs.replace(last, delivered=min(delivered, last.queued - lost), lost=lost)
-        self.outages[-1] = changed
+        self._put(changed)
         if changed.is_settled:
             self._save(changed.number, changed)
 
+    def _next_number(self) -> int:
+        return self.outages[-1].number + 1 if self.outages else 1
+
+    def _append(self, outage: Outage) -> None:
+        self.outages.append(outage)
+        self._save(outage.number, outage)
+        while len(self.outages) > OUTAGES_MAX:
+            self._save(self.outages.pop(0).number, None)
+
+    def _put(self, changed: Outage) -> None:
+        self.outages = [changed if outage.number == changed.number else outage for outage in self.outages]
+
     def _replace(self, outage: Outage) -> None:
-        self.outages[-1] = outage
+        self._put(outage)
         self._save(outage.number, outage)

@@ -192,6 +192,12 @@ TEXTS: dict[str, tuple[Condition, str, str]] = {
         "The link is well, but the hub's stream fetches nothing.",
         "Look at the stream at the hub (nats stream info): its source shows the error.",
     ),
+    "hub_lost": (
+        _G,
+        "The hub asks again for messages that it had acknowledged; they have left this box.",
+        "Unless somebody removed them there, it lost them in a crash: set jetstream { sync_interval: always } at the "
+        "hub, or give its stream three replicas.",
+    ),
     "paused": (Condition.PAUSED, "The uplink is paused.", "leafbox uplink resume"),
     "connecting": (Condition.CONNECTING, "The link is being made.", "Wait a few seconds."),
 }

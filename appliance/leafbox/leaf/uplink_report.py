@@ -44,6 +44,7 @@ def status(uplink: Uplink) -> JsonObject:
         "forwards": [_forward(uplink, forward) for forward in definition.forwards],
         "outage": outage_json(current) if current is not None else None,
         "outages": len(uplink.parts.ledger.outages),
+        "lost": uplink.parts.ledger.lost,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leafbox.leaf.uplink_ledger import OUTAGES_MAX, Ledger, Outage
+from leafbox.leaf.uplink_ledger import HUB_LOST, OUTAGES_MAX, Ledger, Outage
 
 pytestmark = pytest.mark.capability("LF06")
 
@@ -66,3 +66,19 @@ def test_the_oldest_outages_go() -> None:
         ledger.end(number, queued=0)
     assert len(shelf.kept) == len(ledger.outages) == OUTAGES_MAX
     assert min(shelf.kept) == 6
+
+
+def test_a_hub_that_asks_again_is_noted_once_and_hides_no_outage() -> None:
+    shelf = Shelf()
+    ledger = shelf.ledger()
+    ledger.begin(100, "closed", "")
+    assert ledger.note_hub_lost(150, "from 11, had 20", 10)
+    assert not ledger.note_hub_lost(160, "from 11, had 20", 10)
+    assert not shelf.ledger().note_hub_lost(170, "from 11, had 20", 10)
+    ledger.end(200, queued=5)
+    ledger.deliver(5, 0)
+    assert shelf.kept[1] == Outage(1, 100, "closed", "", 200, 5, 5)
+    assert shelf.kept[2] == Outage(2, 150, HUB_LOST, "from 11, had 20", 150, 10, 0, 10)
+    assert (ledger.current, ledger.unsettled, ledger.lost) == (None, None, 10)
+    ledger.begin(300, "dns", "")
+    assert [outage.number for outage in ledger.outages] == [1, 2, 3]

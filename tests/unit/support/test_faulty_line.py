@@ -74,3 +74,32 @@ def test_all_its_faults() -> None:
         assert time.monotonic() - started > 0.15
         for end in (first, second, third, fourth):
             end.close()
+
+
+def test_a_later_connect_overtakes_an_earlier() -> None:
+    with echo_server() as server, FaultyLine(server.getsockname()[1]) as line:
+
+        def connected() -> socket.socket:
+            return socket.create_connection(("127.0.0.1", line.port), timeout=5)
+
+        line.reorder()
+        first = connected()
+        first.sendall(b"1")
+        first.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            first.recv(1)
+        second = connected()
+        second.sendall(b"2")
+        assert second.recv(1) == b"2"
+        first.settimeout(5)
+        assert first.recv(1) == b"1"
+        third = connected()
+        third.sendall(b"3")
+        third.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            third.recv(1)
+        line.heal()
+        third.settimeout(5)
+        assert third.recv(1) == b"3"
+        for end in (first, second, third):
+            end.close()
