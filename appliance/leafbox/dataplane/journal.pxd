@@ -100,6 +100,7 @@ cdef class Journal(SegmentPool):
     cdef uint64_t synced_lsn        # known to be on the device
     cdef uint64_t acknowledged_lsn  # what `on_durable` may be told: synced (always) or written (interval)
     cdef bint is_wake_wanted
+    cdef double gather_until_s      # a commit that is wanted waits until then for what is about to come; 0: it does not
     cdef bint is_stopping
     cdef bint is_running
     cdef int state
@@ -129,6 +130,8 @@ cdef class Journal(SegmentPool):
     cdef readonly uint64_t sync_us
     # The longest sync since whoever watches it last set it to 0.
     cdef public uint64_t sync_longest_us
+    # The last sync, which bounds how long the next commit may be put off.
+    cdef public uint64_t sync_last_us
 
     # --- the loop's side of the notification
     cdef object loop
@@ -147,6 +150,9 @@ cdef class Journal(SegmentPool):
     cdef char* begin_record(self, uint8_t kind, uint32_t owner, size_t body_size) except NULL
     cdef uint64_t end_record(self, bint is_urgent) noexcept
     cdef void schedule_wake(self) noexcept
+    # put the next commit off, for no longer than the last sync took; and enough has come
+    cpdef void gather(self) noexcept
+    cpdef void end_gathering(self) noexcept
     cdef bint refuses_messages(self) noexcept
     cdef bint congested(self) noexcept
     cdef int raise_refusal(self) except -1

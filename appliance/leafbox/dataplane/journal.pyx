@@ -3,7 +3,8 @@
 
 A commit is: swap the staging buffer out, fill in the checksums, write it behind the last record, one `fdatasync`.  While
 that runs the loop goes on appending, so everything that arrives meanwhile shares the next sync: with one message in
-flight a commit is one message, with a thousand it is hundreds, and nobody has to choose a batch size.
+flight a commit is one message, with a thousand it is hundreds, and nobody has to choose a batch size.  Who knows that
+more is about to come, because what it just acknowledged is answered with new messages, may ask for patience (`gather`).
 
 The committer never needs the GIL: a busy loop thread would make it wait up to the interpreter's switch interval (5 ms,
 longer than many a sync).  It tells the loop through an eventfd, once per commit, instead of `call_soon_threadsafe`.
@@ -55,6 +56,8 @@ cdef extern from "<errno.h>" nogil:
 
 cdef enum:
     FIRST_STAGING = 1 << 16
+    # A commit is never put off longer, however slow the device is.
+    GATHER_US_MAX = 5000
     # Above this an emptied buffer is given back, so that one burst does not stay in RAM for ever.
     KEPT_STAGING = 1 << 22
     SEGMENT_VERSION = 1
@@ -239,6 +242,23 @@ cdef class Journal(SegmentPool):
             # The loop is closed already: what is appended on the way out is committed all the same.
             self._wake()
 
+    cpdef void gather(self) noexcept:
+        """More is about to come: the next commit waits for it, as long as the last sync took at most, until
+        `end_gathering`. Who blocks in `wait_durable`, a full buffer and `close` do not wait."""
+        pthread_mutex_lock(&self.lock)
+        self.gather_until_s = now_s() + min(self.sync_last_us, <uint64_t>GATHER_US_MAX) / 1e6
+        pthread_mutex_unlock(&self.lock)
+
+    cpdef void end_gathering(self) noexcept:
+        """What was expected is here."""
+        cdef bint is_due
+        pthread_mutex_lock(&self.lock)
+        is_due = self.gather_until_s != 0 and self.is_wake_wanted
+        self.gather_until_s = 0
+        pthread_mutex_unlock(&self.lock)
+        if is_due:
+            pthread_cond_signal(&self.wake_committer)
+
     cdef bint refuses_messages(self) noexcept:
         return self.state != JOURNAL_READY or self.is_space_low
 
@@ -356,7 +376,7 @@ cdef class Journal(SegmentPool):
         if self.state != JOURNAL_READY:
             return max(0.0, self.last_probe_s + self.probe_interval_s - now)
         if self.staging_size and self.is_wake_wanted:
-            return 0
+            return 0 if self.staging_size > self.congestion_bytes else max(0.0, self.gather_until_s - now)
         if self.staging_size or self.held_size:
             patience = max(0.0, self.last_sync_s + self.sync_interval_s - now)
         if self.is_space_low:
@@ -369,6 +389,7 @@ cdef class Journal(SegmentPool):
         cdef char* data
         cdef size_t size
         self.is_wake_wanted = False
+        self.gather_until_s = 0
         if self.staging_size == 0:
             return 0
         if self.held_size == 0:
@@ -506,6 +527,7 @@ cdef class Journal(SegmentPool):
             took_us = <uint64_t>((now_s() - begun) * 1e6)
             self.sync_count += 1
             self.sync_us += took_us
+            self.sync_last_us = took_us
             self.sync_longest_us = max(self.sync_longest_us, took_us)
         return 0
 
@@ -584,6 +606,7 @@ cdef class Journal(SegmentPool):
         with nogil:
             pthread_mutex_lock(&self.lock)
             self.is_wake_wanted = True
+            self.gather_until_s = 0
             pthread_cond_signal(&self.wake_committer)
             while self.synced_lsn < lsn and self.state == JOURNAL_READY and self.is_running:
                 if wait_until(&self.progress, &self.lock, deadline_s) != 0:

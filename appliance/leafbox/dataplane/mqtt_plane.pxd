@@ -86,6 +86,10 @@ cdef class MqttPlane(Task):
     # -- acknowledgements that wait, oldest first
     cdef PendingAck *acks
     cdef Py_ssize_t ack_start, ack_end, ack_capacity, ack_stamped
+    # -- publishers that were just answered will publish again: their next messages share a commit
+    cdef Py_ssize_t gather_wanted, gather_arrived
+    cdef int gather_pause, gather_misses
+    cdef int start_gathering(self, Py_ssize_t answered) except -1
     # -- how many sessions still need message `needs_base` + i
     cdef uint32_t *needs
     cdef uint64_t needs_base
@@ -98,7 +102,8 @@ cdef class MqttPlane(Task):
     cdef uint64_t newest_lsn(self) noexcept
     cdef int push_ack(self, MqttPeer connection, uint8_t packet, uint16_t packet_id, uint8_t reason,
                       uint64_t lsn) except -1
-    cdef int write_acks(self, uint64_t durable_lsn) except -1
+    # Returns how many publishes were answered.
+    cdef Py_ssize_t write_acks(self, uint64_t durable_lsn) except -1
     # Store a message for sessions; 0: refused.
     cdef uint64_t store(self, Message *message, int64_t expires_ns) except? 0
     cdef uint64_t store_once(self, Publication *publication, Message *message) except? 0

@@ -17,6 +17,7 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memmove, memset
 
 from leafbox.dataplane.connection cimport Connection
+from leafbox.dataplane.journal cimport Journal
 from leafbox.dataplane.message cimport Message
 from leafbox.dataplane.mqtt_properties cimport varint_len, write_varint
 from leafbox.dataplane.stream_ingest cimport wall_ns
@@ -28,6 +29,8 @@ cdef enum:
     ALIASES_MAX = 32
     # Output of one peer above which QoS 0 messages for it are dropped instead of ending it: half of `max_pending`.
     PROPERTIES_ROOM = 16
+    # Commits without patience after a run of vain waits: at most two to this power.
+    GATHER_MISSES_MAX = 6
 
 cdef Publication *publication_now = NULL
 
@@ -239,19 +242,41 @@ cdef class MqttPlane(Task):
         ack.packet = packet
         ack.reason = reason
         self.ack_end += 1
+        self.gather_arrived += packet == PACKET_PUBACK or packet == PACKET_PUBREC
         return self.gate.wake(self)
 
-    cdef int write_acks(self, uint64_t durable_lsn) except -1:
+    cdef Py_ssize_t write_acks(self, uint64_t durable_lsn) except -1:
         cdef PendingAck ack
+        cdef Py_ssize_t answered = 0
         while self.ack_start < self.ack_stamped and self.acks[self.ack_start].lsn <= durable_lsn:
             ack = self.acks[self.ack_start]
             self.ack_start += 1
+            answered += ack.packet == PACKET_PUBACK or ack.packet == PACKET_PUBREC
             try:
                 (<MqttPeer>ack.connection).send_ack(ack.packet, ack.packet_id, ack.reason)
             finally:
                 Py_DECREF(<object>ack.connection)
         if self.ack_start == self.ack_end:
             self.ack_start = self.ack_end = self.ack_stamped = 0
+        return answered
+
+    cdef int start_gathering(self, Py_ssize_t answered) except -1:
+        """A commit has answered so many publishes. Their publishers go on at once, and what they send should share the
+        next commit with what came meanwhile: without patience a window falls into two halves that wait for each other.
+
+        Patience that was not worth it is not had again for a while.
+        """
+        if self.gather_wanted and self.gather_arrived * 2 < self.gather_wanted:
+            self.gather_misses = min(self.gather_misses + 1, <int>GATHER_MISSES_MAX)
+            self.gather_pause = 1 << self.gather_misses
+        elif self.gather_wanted:
+            self.gather_misses = 0
+        self.gather_wanted = self.gather_arrived = 0
+        if self.gather_pause:
+            self.gather_pause -= 1
+        elif answered > 1 and self.messages.store.journal is not None:
+            self.gather_wanted = answered
+            self.messages.store.journal.gather()
         return 0
 
     cdef int run(self) except -1:
@@ -282,12 +307,14 @@ cdef class MqttPlane(Task):
             target = max(target, self.messages.store.applied_lsn)
         if is_awaited:
             self.gate.when_durable(target, self.settle)
+        if self.gather_wanted and self.gather_arrived >= self.gather_wanted:
+            self.messages.store.journal.end_gathering()
         return 0
 
     def settle(self) -> None:
         """More of the log is on flash: acknowledge, and send what had to wait."""
         cdef list waiting = self.waiting, gated = self.gated
-        self.write_acks(self.gate.durable_lsn)
+        self.start_gathering(self.write_acks(self.gate.durable_lsn))
         if gated:
             self.gated = []
             for session in gated:

@@ -92,6 +92,45 @@ def test_unhurried_records_wait_for_company(open_journal: OpenJournal) -> None:
     assert journal.commit_count == 1
 
 
+@pytest.mark.parametrize("ends", [False, True], ids=["nothing more comes", "all has come"])
+def test_a_commit_that_gathers_comes(open_journal: OpenJournal, ends: bool) -> None:
+    """Patience has an end: by itself, or when what was expected is here; nobody has to ask for the commit again."""
+    journal = open_journal()
+
+    async def run() -> None:
+        journal.attach(asyncio.get_running_loop())
+        moved = asyncio.Event()
+        journal.add_durable_callback(lambda _: moved.set())
+        for _ in range(20):
+            journal.sync_last_us = 10_000_000  # Bounded by the journal, whatever a device did.
+            journal.gather()
+            last = journal.append_record(RecordKind.BLOB_PUT, 1, b"early")
+            await asyncio.sleep(0)
+            if ends:
+                last = journal.append_record(RecordKind.BLOB_PUT, 1, b"late")
+                await asyncio.sleep(0)
+                journal.end_gathering()
+            async with asyncio.timeout(20):
+                while journal.durable_lsn < last:
+                    moved.clear()
+                    await moved.wait()
+        journal.detach()
+
+    asyncio.run(run())
+
+
+def test_who_blocks_does_not_wait_for_company(open_journal: OpenJournal) -> None:
+    """`wait_durable` and `close` end the patience."""
+    journal = open_journal()
+    journal.sync_last_us = 10_000_000
+    journal.gather()
+    assert journal.wait_durable(journal.append_record(RecordKind.BLOB_PUT, 1, b"now"))
+    journal.gather()
+    journal.append_record(RecordKind.BLOB_PUT, 1, b"last words")
+    assert journal.close()
+    assert journal.durable_lsn == 2
+
+
 def test_released_segments_are_used_again(open_journal: OpenJournal, tmp_path: Path) -> None:
     """The log does not grow if checkpoints keep up, and old records in a recycled file are not read."""
     journal = open_journal()
