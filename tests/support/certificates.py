@@ -82,11 +82,12 @@ class TestAuthority:
         uris: Sequence[str] = (),
         addresses: Sequence[str] = (),
         days_valid: int = 3,
+        days_until_valid: int = -1,
     ) -> IssuedCertificate:
         """Issue a certificate; `subject` keeps its order, names are added as SANs if there are any."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(oid, value) for oid, value in subject])
-        builder = self._builder(name, key.public_key(), days_valid)
+        builder = self._builder(name, key.public_key(), days_valid, days_until_valid)
         alternatives: list[x509.GeneralName] = [
             *(x509.RFC822Name(email) for email in emails),
             *(x509.DNSName(name) for name in dns),
@@ -115,7 +116,11 @@ class TestAuthority:
         )
 
     def _builder(
-        self, subject: x509.Name, public_key: ec.EllipticCurvePublicKey, days_valid: int = 3
+        self,
+        subject: x509.Name,
+        public_key: ec.EllipticCurvePublicKey,
+        days_valid: int = 3,
+        days_until_valid: int = -1,
     ) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
         return (
@@ -124,7 +129,7 @@ class TestAuthority:
             .issuer_name(self._subject)
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - DAY)
+            .not_valid_before(now + days_until_valid * DAY)
             .not_valid_after(now + days_valid * DAY)
             # Python 3.13 verifies strictly (RFC 5280): without these two key extensions it refuses the chain.
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)

@@ -1,11 +1,12 @@
-"""Makes NATS JWTs for tests: operators, accounts and users, signed as version 2 signs."""
+"""Makes NATS JWTs (version 2) for tests: operators, accounts and users; and credentials files (ADR-14)."""
 
 from __future__ import annotations
 
 import base64
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from leafbox.protocol.nkeys import KeyPair, KeyRole
 
@@ -68,3 +69,52 @@ class Realm:
     def user(self, issuer: KeyPair, key: KeyPair, nats: Mapping[str, object] | None = None, **claims: object) -> str:
         """A user's JWT."""
         return make_jwt("user", key.public, issuer, {"subs": -1, "data": -1, "payload": -1, **(nats or {})}, **claims)
+
+
+class OperatorMode:
+    """An operator with an account for JetStream and a system account; `config` makes a server trust it."""
+
+    def __init__(self) -> None:
+        self.operator = KeyPair.create(KeyRole.OPERATOR)
+        self.account, self.system = KeyPair.create(KeyRole.ACCOUNT), KeyPair.create(KeyRole.ACCOUNT)
+
+    def config(self, folder: Path | None = None) -> str:
+        """With a `folder`, accounts can be changed while the server runs (`$SYS.REQ.CLAIMS.UPDATE`)."""
+        resolver = "MEMORY" if folder is None else f'{{ type: full, dir: "{folder}" }}'
+        operator = make_jwt("operator", self.operator.public, self.operator, {})
+        system = make_jwt("account", self.system.public, self.operator, {"limits": UNLIMITED})
+        return (
+            f"operator: {operator}\nresolver: {resolver}\nsystem_account: {self.system.public}\n"
+            f"resolver_preload: {{ {self.account.public}: {self.account_jwt()}, {self.system.public}: {system} }}\n"
+        )
+
+    def account_jwt(self, revoked: Sequence[KeyPair] = ()) -> str:
+        """The account's claims; what these users were given until five seconds ago is revoked."""
+        claims: dict[str, object] = {
+            "limits": UNLIMITED | {"mem_storage": -1, "disk_storage": -1},
+            "default_permissions": {"pub": {}, "sub": {}},
+            "revocations": {user.public: int(time.time()) - 5 for user in revoked},
+        }
+        return make_jwt("account", self.account.public, self.operator, claims)
+
+    def credentials_file(
+        self, path: Path, user: KeyPair | None = None, *, is_system: bool = False, **claims: object
+    ) -> Path:
+        """A `.creds` file of a user without restrictions; `claims` as `exp` and `nbf`."""
+        user = user or KeyPair.create(KeyRole.USER)
+        account = self.system if is_system else self.account
+        nats: dict[str, object] = {"subs": -1, "data": -1, "payload": -1, "pub": {}, "sub": {}}
+        token = make_jwt("user", user.public, account, nats, **claims)
+        path.write_text(credentials_text(token, user.seed), encoding="utf-8")
+        return path
+
+
+def credentials_text(token: str, seed: str) -> str:
+    """A credentials file as `nsc` writes it."""
+    return (
+        f"-----BEGIN NATS USER JWT-----\n{token}\n------END NATS USER JWT------\n\n"
+        "************************* IMPORTANT *************************\n"
+        "NKEY Seed printed below can be used to sign and prove identity.\n\n"
+        f"-----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n\n"
+        "*************************************************************\n"
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from typing import Self
+from typing import Any, Self
 
 import nats.errors
 import nats.js.errors
@@ -107,8 +107,8 @@ async def payloads_of(url: str, stream: str) -> list[bytes]:
         await client.close()
 
 
-async def nats_client(url: str) -> Client:
+async def nats_client(url: str, **options: Any) -> Client:
     """A connected client."""
     client = Client()
-    await client.connect(url, connect_timeout=5)
+    await client.connect(url, connect_timeout=5, **options)
     return client

@@ -31,6 +31,10 @@ class FailureKind(enum.Enum):
     NO_INFO = "no_info"
     WRONG_PORT = "wrong_port"
     CREDENTIALS = "credentials"
+    CREDENTIALS_EXPIRED = "credentials_expired"
+    CREDENTIALS_EARLY = "credentials_early"
+    CREDENTIALS_REVOKED = "credentials_revoked"
+    CREDENTIALS_REFUSED = "credentials_refused"
     AUTHORIZATION = "authorization"
     PERMISSIONS = "permissions"
     ACCOUNT = "account"
@@ -72,8 +76,10 @@ PEER_TEXTS: tuple[tuple[str, FailureKind, float], ...] = (
     ("Permissions Violation", FailureKind.PERMISSIONS, 30.0),
     ("Authorization Violation", FailureKind.AUTHORIZATION, 0.0),
     ("Authentication Timeout", FailureKind.AUTHORIZATION, 0.0),
-    ("User Authentication", FailureKind.CREDENTIALS, 0.0),
-    ("Account Authentication Expired", FailureKind.CREDENTIALS, 0.0),
+    ("User Authentication Expired", FailureKind.CREDENTIALS_EXPIRED, 0.0),
+    ("User Authentication Revoked", FailureKind.CREDENTIALS_REVOKED, 0.0),
+    ("Credentials Revoked", FailureKind.CREDENTIALS_REVOKED, 0.0),
+    ("Account Authentication Expired", FailureKind.CREDENTIALS_EXPIRED, 0.0),
     ("maximum account active connections", FailureKind.LIMIT, 0.0),
     ("attempted to connect to", FailureKind.WRONG_PORT, 0.0),
     ("Duplicate Remote LeafNode", FailureKind.DUPLICATE, 0.0),
@@ -123,4 +129,9 @@ def _failure_of_tls(error: ssl.SSLError, where: str) -> Failure:
 
 def own_clock() -> str:
     """A box without a battery-backed clock may be years off after a power cut: say what it believes."""
-    return f"this server's clock says {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())} UTC"
+    return f"this server's clock says {utc(time.time())}"
+
+
+def utc(moment_s: float) -> str:
+    """A moment for people."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(moment_s))

@@ -25,7 +25,7 @@ from leafbox.leaf.config import LeafRemoteOptions, LeafUrl
 from leafbox.leaf.context import LeafContext
 from leafbox.leaf.dial import dial
 from leafbox.leaf.dialled import DialledLink
-from leafbox.leaf.failures import Failure, FailureKind, UplinkFailed, own_clock
+from leafbox.leaf.failures import Failure, FailureKind, UplinkFailed, own_clock, utc
 from leafbox.protocol.credentials import InvalidCredentials, UserCredentials, parse_credentials
 from leafbox.protocol.leaf_info import LeafInfo
 
@@ -73,6 +73,8 @@ class LeafRemote:
         self.tells_early = False
         """Tell the hub with CONNECT that our JetStream can be asked (`DialledLink.early_interest`)."""
         self._was_up = False
+        self._revoked_jwt = ""
+        """What a hub has called revoked on a standing link; at the next login it only says that it refuses."""
         self._task: asyncio.Task[None] | None = None
         self._urls: list[LeafUrl] = list(options.urls)
         self._next_url = 0
@@ -204,17 +206,23 @@ class LeafRemote:
             )
 
     def _explained(self, failure: Failure, credentials: UserCredentials | None) -> Failure:
-        """A refused login is often a matter of time: say so when the token and our clock do not agree."""
-        if failure.kind is not FailureKind.AUTHORIZATION or credentials is None:
+        """A hub that refuses a login does not say why: what the credentials and our clock say about it."""
+        if credentials is None:
             return failure
-        now_s = time.time()
+        if failure.kind is FailureKind.CREDENTIALS_REVOKED:
+            self._revoked_jwt = credentials.jwt
+        if failure.kind is not FailureKind.AUTHORIZATION:
+            return failure
+        now_s, said = time.time(), failure.text
         if credentials.expires_s and credentials.expires_s <= now_s:
-            ended = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(credentials.expires_s))
-            text = f"{failure.text}; the credentials expired at {ended} UTC; {own_clock()}"
-            return Failure(FailureKind.CREDENTIALS, text, failure.delay_s)
+            text = f"{said}; the credentials expired at {utc(credentials.expires_s)}; {own_clock()}"
+            return Failure(FailureKind.CREDENTIALS_EXPIRED, text, failure.delay_s)
         if credentials.not_before_s > now_s:
-            return Failure(FailureKind.CLOCK, f"{failure.text}; the credentials are not valid yet; {own_clock()}")
-        return failure
+            text = f"{said}; the credentials are valid from {utc(credentials.not_before_s)} on; {own_clock()}"
+            return Failure(FailureKind.CREDENTIALS_EARLY, text, failure.delay_s)
+        if credentials.jwt == self._revoked_jwt:
+            return Failure(FailureKind.CREDENTIALS_REVOKED, f"{said}; it had said before: revoked", failure.delay_s)
+        return Failure(FailureKind.CREDENTIALS_REFUSED, f"{said}; {own_clock()}", failure.delay_s)
 
     def _report(self, url: LeafUrl, failure: Failure) -> None:
         """The first failure, and then every so many (`connect_error_reports`, `reconnect_error_reports`)."""

@@ -89,14 +89,32 @@ TEXTS: dict[str, tuple[Condition, str, str]] = {
     ),
     "credentials": (
         _N,
-        "The credentials cannot be used: unreadable or expired.",
-        "Get a new credentials file from the hub's operator and put it in the same place; no restart is needed.",
+        "The credentials file cannot be read, or is none.",
+        "Put a readable credentials file of the hub's operator in that place; no restart is needed.",
     ),
-    "authorization": (
+    "credentials_expired": (
         _N,
-        "The hub refuses the login.",
-        "Check user and password, or that the credentials file belongs to this hub.",
+        "The credentials have expired, or this machine's clock is ahead.",
+        "Compare the clock with the detail (timedatectl); if it is right, get a new credentials file from the hub's "
+        "operator and put it in the same place: no restart is needed.",
     ),
+    "credentials_early": (
+        _N,
+        "By this machine's clock the credentials are not valid yet.",
+        "Set the clock (timedatectl set-ntp true); if it is right, wait until then or get other credentials.",
+    ),
+    "credentials_revoked": (
+        _N,
+        "The hub's operator has revoked the credentials.",
+        "Ask the operator why; new credentials go into the same file, no restart is needed.",
+    ),
+    "credentials_refused": (
+        _N,
+        "The hub refuses the credentials, although they are valid by this machine's clock.",
+        "Check that the file is for this hub; ask its operator whether the user was revoked or removed, and whether "
+        "the hub's clock is right.",
+    ),
+    "authorization": (_N, "The hub refuses the login.", "Check user and password, or the token, in the URL."),
     "permissions": (
         _N,
         "The hub's user lacks a permission that the uplink needs.",

@@ -13,7 +13,7 @@ from nats.aio.client import Client
 
 from leafbox.protocol.nkeys import KeyPair, KeyRole
 from tests.conformance.jetstream.test_api_differential import comparable
-from tests.conformance.leaf.tokens import credentials_text, make_token
+from tests.support.jwt_maker import credentials_text, make_jwt
 from tests.support.servers import ServerKind, ServerProcess
 
 LIMITED = """
@@ -111,17 +111,17 @@ def tiered(directory: Path) -> tuple[str, Path]:
     operator, account, system, user = (KeyPair.create(role) for role in roles)
     tier = {"mem_storage": 1000, "disk_storage": 5000, "streams": 2, "consumer": 1, "max_ack_pending": 20}
     unlimited = dict.fromkeys(("subs", "data", "payload", "imports", "exports", "conn", "leaf"), -1)
-    claims: dict[str, object] = {"type": "account", "limits": {**unlimited, "tiered_limits": {"R1": tier}}}
-    token = make_token(account, user.public, "user", {"type": "user", "subs": -1, "data": -1, "payload": -1})
+    claims: dict[str, object] = {"limits": {**unlimited, "tiered_limits": {"R1": tier}}}
+    token = make_jwt("user", user.public, account, {"subs": -1, "data": -1, "payload": -1})
     credentials = directory / "user.creds"
     credentials.write_text(credentials_text(token, user.seed), encoding="utf-8")
     config = TIERED.format(
         directory="{directory}",
-        operator=make_token(operator, operator.public, "op", {"type": "operator"}),
+        operator=make_jwt("operator", operator.public, operator, {}),
         account=account.public,
-        token=make_token(operator, account.public, "acc", claims),
+        token=make_jwt("account", account.public, operator, claims),
         system=system.public,
-        system_token=make_token(operator, system.public, "sys", {"type": "account", "limits": unlimited}),
+        system_token=make_jwt("account", system.public, operator, {"limits": unlimited}),
     )
     return config, credentials
 

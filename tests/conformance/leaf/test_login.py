@@ -17,8 +17,8 @@ from tests.conformance.leaf.pairs import (
     leafs_of,
     wait_interest,
 )
-from tests.conformance.leaf.tokens import OperatorMode
 from tests.support.blocking_client import CLOSED, BlockingClient
+from tests.support.jwt_maker import OperatorMode
 from tests.support.servers import ServerKind, StartServer
 
 PAIR = KeyPair(KeyRole.USER, bytes(range(32)))
@@ -70,7 +70,7 @@ def test_a_link_opens_with(login: str, start_pair: PairStarter) -> None:
 def test_a_credentials_file_opens_a_link(start_edge: PairStarter, tmp_path: Path) -> None:
     mode = OperatorMode()
     creds = mode.credentials_file(tmp_path / "leaf.creds")
-    pair = start_edge(hub=mode.config, remote=f'credentials: "{creds}"')
+    pair = start_edge(hub=mode.config(), remote=f'credentials: "{creds}"')
     (at_hub,) = leafs_of(pair.hub)
     assert (at_hub["name"], at_hub["account"]) == ("edge", mode.account.public)
 
@@ -78,8 +78,8 @@ def test_a_credentials_file_opens_a_link(start_edge: PairStarter, tmp_path: Path
 @pytest.mark.capability("LF01")
 def test_expired_credentials_are_named(start_server: StartServer, tmp_path: Path) -> None:
     mode = OperatorMode()
-    creds = mode.credentials_file(tmp_path / "leaf.creds", expires_s=int(time.time()) - 60)
-    hub = start_server(ServerKind.REAL, config=hub_config(rest=mode.config))
+    creds = mode.credentials_file(tmp_path / "leaf.creds", exp=int(time.time()) - 60)
+    hub = start_server(ServerKind.REAL, config=hub_config(rest=mode.config()))
     edge = start_server(ServerKind.LEAFBOX, config=edge_config(hub.port("leafnode"), f'credentials: "{creds}"'))
     edge.wait_for_log(r"the credentials expired at .* UTC; this server's clock says ")
 

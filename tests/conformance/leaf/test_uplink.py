@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import threading
 import time
@@ -16,10 +17,12 @@ from typing import Any
 
 import pytest
 
+from leafbox.protocol.nkeys import KeyPair, KeyRole
 from tests.conformance.leaf.pairs import REAL, eventually
 from tests.support.box import RunningBox
 from tests.support.certificates import IssuedCertificate, TestAuthority
 from tests.support.faulty_line import FaultyLine
+from tests.support.jwt_maker import OperatorMode
 from tests.support.sensors import nats_client, payloads_of
 from tests.support.servers import ServerProcess, StartServer
 
@@ -251,6 +254,63 @@ def test_certificates_and_the_clock(box: RunningBox, start_server: StartServer, 
         found = uplink.wait("clock")
         assert "this server's clock says" in found["reasons"][0]["detail"]
         assert "timedatectl" in found["reasons"][0]["next_step"]
+    ahead = hub(authority.issue("ahead", addresses=["127.0.0.1"], days_until_valid=1), "ahead")
+    with Uplinked(box, ahead, ca_file=str(authority.ca_file)) as uplink:
+        assert "not yet valid" in uplink.wait("clock")["reasons"][0]["detail"]
+
+
+def test_credentials_that_do_not_count(box: RunningBox, start_server: StartServer, tmp_path: Path) -> None:
+    """Too late, too early, of another operator, no file at all: the hub says the same to all, the box does not."""
+    mode, now_s = OperatorMode(), int(time.time())
+    hub = start_server(REAL, config=hub_config(tmp_path, mode.config()))
+    over = mode.credentials_file(tmp_path / "over.creds", exp=now_s - 60)
+    early = mode.credentials_file(tmp_path / "early.creds", nbf=now_s + 3600)
+    strange = OperatorMode().credentials_file(tmp_path / "strange.creds")
+    broken = tmp_path / "broken.creds"
+    broken.write_text("nothing of the kind\n")
+    expected = {
+        over: ("credentials_expired", r"the credentials expired at .* UTC; this server's clock says .* UTC"),
+        early: ("credentials_early", r"valid from .* UTC on; this server's clock says .* UTC"),
+        strange: ("credentials_refused", r"the hub says: Authorization Violation"),
+        broken: ("credentials", r"no user JWT and seed found"),
+    }
+    sentences = set()
+    for file, (code, detail) in expected.items():
+        with Uplinked(box, leaf_url(hub), credentials_file=str(file)) as uplink:
+            found = uplink.wait(code)
+            assert found["condition"] == "denied"
+            assert re.search(detail, found["reasons"][0]["detail"]), found
+            sentences.add(found["sentence"])
+            shown = box.command("uplink", "status", uplink.name)
+            assert shown.returncode == 5
+            assert f"next: {found['reasons'][0]['next_step']}" in shown.stdout
+    assert len(sentences) == len(expected)
+
+
+def test_credentials_end_on_a_standing_link(box: RunningBox, start_server: StartServer, tmp_path: Path) -> None:
+    """They are revoked, or their time is over; new ones in the same file count without a restart."""
+    mode, user = OperatorMode(), KeyPair.create(KeyRole.USER)
+    hub = start_server(REAL, config=hub_config(tmp_path, mode.config(tmp_path / "accounts")))
+    operator = mode.credentials_file(tmp_path / "operator.creds", is_system=True)
+
+    async def revoke() -> None:
+        client = await nats_client(hub.url, user_credentials=str(operator))
+        answer = await client.request("$SYS.REQ.CLAIMS.UPDATE", mode.account_jwt([user]).encode(), timeout=10)
+        await client.close()
+        assert json.loads(answer.data)["data"]["code"] == 200, answer.data
+
+    file = mode.credentials_file(tmp_path / "box.creds", user, iat=int(time.time()) - 10)
+    with Uplinked(box, leaf_url(hub), credentials_file=str(file)) as uplink:
+        uplink.wait("")
+        asyncio.run(revoke())
+        found = uplink.wait("credentials_revoked")
+        assert "ask the operator" in found["reasons"][0]["next_step"].lower()
+        eventually(lambda: "it had said before" in uplink.status()["reasons"][0]["detail"], "refused again")
+        mode.credentials_file(file, exp=int(time.time()) + 4)
+        uplink.wait("")
+        uplink.wait("credentials_expired")
+        mode.credentials_file(file)
+        uplink.wait("")
 
 
 @pytest.mark.capability("CL02")
