@@ -28,7 +28,7 @@ from leafbox.mqtt.gateway import MqttGateway
 from leafbox.mqtt.ports import ConnectionEvents, SessionValue
 from leafbox.mqtt.reevaluation import reevaluate
 from leafbox.protocol.mqtt.reason_codes import ReasonCode
-from leafbox.security.authentication import Authenticator, Credentials, ListenerRules
+from leafbox.security.authentication import Authenticator, Credentials, Decision, ListenerRules
 from leafbox.security.tls import TlsListener
 from leafbox.security.tls_accept import TlsFacts
 from leafbox.storage.engine import Store
@@ -115,7 +115,12 @@ class MqttSide:
         self.options = options
         self._tasks = tasks
         self.gateway = MqttGateway(
-            durable.jetstream, durable.jetstream.gate, SessionValues(durable.store), lambda: self.options.mqtt
+            broker.engine,
+            durable.jetstream,
+            durable.jetstream.gate,
+            SessionValues(durable.store),
+            lambda: self.options.mqtt,
+            self._rights_of,
         )
         self.contexts = {
             kind: self._context(kind, broker, authenticator, events)
@@ -142,6 +147,10 @@ class MqttSide:
             ),
             auth_timeout_s=own_timeout_s or self.options.security.auth_timeout_s,
         )
+
+    def _rights_of(self, user: str, account: str) -> Decision:
+        context = self.contexts[ConnectionType.MQTT]
+        return context.authenticator.recalled(user, account, context.rules)
 
     def serve(self, services: BoxServices) -> None:
         """Answer the dashboard and the command line."""

@@ -17,12 +17,17 @@ cpdef enum StepKind:
     STEP_RECEIVED = 5   # QoS 2 from the peer: the packet id is taken
     STEP_FREED = 6      # QoS 2 from the peer: PUBREL came
     STEP_CURSOR = 7     # in snapshots: the last message of $MQTT_msgs that was taken
+    STEP_IDENTIFIER = 8 # the next STEP_TAKEN carries this subscription identifier, in place of `seq`; once for each
 
 cdef packed struct Step:
     uint8_t kind
     uint8_t flags
     uint16_t packet_id
     uint64_t seq
+
+cdef struct StepList:
+    Step *steps
+    Py_ssize_t count, capacity
 
 cdef enum EntryFlag:
     ENTRY_QOS = 3
@@ -97,6 +102,7 @@ cdef class MqttSession(Task):
     cdef Step *steps
     cdef Py_ssize_t step_count, step_capacity
     cdef bint is_dirty, is_gated, is_waiting, is_step_urgent
+    cdef tuple restored_ids                 # of the next STEP_TAKEN, while restoring
     cdef readonly uint64_t delivered, expired, oversized
     cdef int note(self, uint8_t kind, uint8_t flags, uint16_t packet_id, uint64_t seq) except -1
     cdef int enqueue(self, uint64_t seq, uint8_t flags, uint32_t ids) except -1
@@ -107,6 +113,7 @@ cdef class MqttSession(Task):
     cdef int pop_entry(self) except -1
     cdef int await_messages(self) except -1
     cdef uint32_t number_of(self, tuple ids) except? 0xFFFFFFFF
+    cdef int note_taken(self, uint64_t seq, uint8_t flags, uint32_t ids) except -1
     cdef int restore_step(self, Step *step) except -1
     cdef int send_pubrel(self, uint16_t packet_id) except -1
     cdef int pump(self) except -1

@@ -333,7 +333,7 @@ cdef class MqttSession(Task):
         cdef QueueEntry entry
         self.push_entry(seq, flags, ids)
         if self.is_persistent and flags & ENTRY_QOS:
-            self.note(STEP_TAKEN, flags, 0, seq)
+            self.note_taken(seq, flags, ids)
             self.is_step_urgent = True
         if self.peer is None:
             return 0
@@ -689,6 +689,12 @@ cdef class MqttSession(Task):
             self.plane.gate.wake(self.plane)
         return 0
 
+    cdef int note_taken(self, uint64_t seq, uint8_t flags, uint32_t ids) except -1:
+        if ids:
+            for identifier in <tuple>self.id_lists[ids]:
+                self.note(STEP_IDENTIFIER, 0, 0, <uint64_t>identifier)
+        return self.note(STEP_TAKEN, flags, 0, seq)
+
     def log_steps(self, bint is_awaited) -> int:
         """Write the steps noted since the last time to the log; returns the log number, 0 when there were none."""
         cdef bytes packed
@@ -707,14 +713,13 @@ cdef class MqttSession(Task):
 
     def snapshot_steps(self) -> bytes:
         """The steps that lead to the present state, in place of all before."""
-        cdef Py_ssize_t i, count = 0
-        cdef Step *steps
+        cdef Py_ssize_t i
+        cdef StepList found
         cdef Inflight *entry
         cdef QueueEntry *queued
         cdef list flights = []
-        steps = <Step *>malloc((self.queue_count + 3 * self.inflight_count + self.received_count + 2) * sizeof(Step))
-        if steps == NULL:
-            raise MemoryError
+        found.steps = NULL
+        found.count = found.capacity = 0
         try:
             for i in range(self.inflight_capacity):
                 if self.inflight[i].state != INFLIGHT_FREE:
@@ -722,28 +727,23 @@ cdef class MqttSession(Task):
             flights.sort()
             for _, place in flights:
                 entry = &self.inflight[<Py_ssize_t>place]
-                set_step(&steps[count], STEP_TAKEN, entry.flags, 0, entry.seq)
-                set_step(&steps[count + 1], STEP_SENT, entry.flags, entry.packet_id, entry.seq)
-                count += 2
+                add_taken(&found, entry.seq, entry.flags, <tuple>self.id_lists[entry.ids])
+                add_step(&found, STEP_SENT, entry.flags, entry.packet_id, entry.seq)
                 if entry.state == INFLIGHT_RELEASED:
-                    set_step(&steps[count], STEP_RELEASED, entry.flags, entry.packet_id, entry.seq)
-                    count += 1
+                    add_step(&found, STEP_RELEASED, entry.flags, entry.packet_id, entry.seq)
             for i in range(self.queue_count):
                 queued = &self.queue[(self.queue_head + i) & (self.queue_capacity - 1)]
                 if queued.flags & ENTRY_QOS:
-                    set_step(&steps[count], STEP_TAKEN, queued.flags, 0, queued.seq)
-                    count += 1
+                    add_taken(&found, queued.seq, queued.flags, <tuple>self.id_lists[queued.ids])
             if self.received != NULL:
                 for i in range(65536):
                     if self.has_received(<uint16_t>i):
-                        set_step(&steps[count], STEP_RECEIVED, 0, <uint16_t>i, 0)
-                        count += 1
+                        add_step(&found, STEP_RECEIVED, 0, <uint16_t>i, 0)
             # Steps that are not logged yet are in it and will be logged all the same: doing them again changes nothing.
-            set_step(&steps[count], STEP_CURSOR, 0, 0, self.last_taken)
-            count += 1
-            return (<char *>steps)[:count * sizeof(Step)]
+            add_step(&found, STEP_CURSOR, 0, 0, self.last_taken)
+            return (<char *>found.steps)[:found.count * sizeof(Step)]
         finally:
-            free(steps)
+            free(found.steps)
 
     def restore_steps(self, bytes packed not None) -> None:
         """Do logged steps again. Steps that fit nothing are passed over: the log may begin in the middle."""
@@ -762,22 +762,27 @@ cdef class MqttSession(Task):
 
     cdef int restore_step(self, Step *step) except -1:
         cdef Inflight *entry
+        cdef uint32_t ids
         cdef QueueEntry *head
         if step.kind == STEP_TAKEN:
             # Messages are taken in the order of the stream: what is not beyond the last one was taken before.
             if step.flags & ENTRY_RETAINED or step.seq > self.last_taken:
-                self.push_entry(step.seq, step.flags, 0)
+                self.push_entry(step.seq, step.flags, self.number_of(self.restored_ids) if self.restored_ids else 0)
+            self.restored_ids = None
+        elif step.kind == STEP_IDENTIFIER:
+            self.restored_ids = (self.restored_ids or ()) + (step.seq,)
         elif step.kind == STEP_SENT:
             if self.queue_count == 0:
                 return 0
             head = &self.queue[self.queue_head]
             if head.seq != step.seq:
                 return 0
+            ids = head.ids
             self.pop_entry()
             entry = self.place(step.packet_id)
             entry.seq = step.seq
             entry.flags = step.flags
-            entry.ids = 0
+            entry.ids = ids
             entry.state = INFLIGHT_SENT
         elif step.kind == STEP_DONE:
             entry = self.find(step.packet_id)
@@ -897,7 +902,7 @@ cdef class MqttSession(Task):
             qos = min(interest.qos, max(published_qos(view.header, view.header_size), 0))
             self.push_entry(view.seq, <uint8_t>(qos | ENTRY_RETAIN | ENTRY_RETAINED), interest.ids)
             if qos and self.is_persistent:
-                self.note(STEP_TAKEN, <uint8_t>(qos | ENTRY_RETAIN | ENTRY_RETAINED), 0, view.seq)
+                self.note_taken(view.seq, <uint8_t>(qos | ENTRY_RETAIN | ENTRY_RETAINED), interest.ids)
             count += 1
         self.pump()
         return count
@@ -945,8 +950,25 @@ cdef class MqttSession(Task):
         return sorted(found)
 
 
-cdef inline void set_step(Step *step, uint8_t kind, uint8_t flags, uint16_t packet_id, uint64_t seq) noexcept:
-    step.kind = kind
-    step.flags = flags
-    step.packet_id = packet_id
-    step.seq = seq
+cdef int add_step(StepList *found, uint8_t kind, uint8_t flags, uint16_t packet_id, uint64_t seq) except -1:
+    cdef Step *grown
+    if found.count == found.capacity:
+        grown = <Step *>realloc(found.steps, max(found.capacity * 2, <Py_ssize_t>16) * sizeof(Step))
+        if grown == NULL:
+            raise MemoryError
+        found.steps = grown
+        found.capacity = max(found.capacity * 2, <Py_ssize_t>16)
+    grown = &found.steps[found.count]
+    grown.kind = kind
+    grown.flags = flags
+    grown.packet_id = packet_id
+    grown.seq = seq
+    found.count += 1
+    return 0
+
+
+cdef int add_taken(StepList *found, uint64_t seq, uint8_t flags, tuple ids) except -1:
+    if ids is not None:
+        for identifier in ids:
+            add_step(found, STEP_IDENTIFIER, 0, 0, <uint64_t>identifier)
+    return add_step(found, STEP_TAKEN, flags, 0, seq)

@@ -60,6 +60,7 @@ class MqttClient(MqttConnection):
     __slots__ = (
         "_has_ended",
         "_is_announced",
+        "_is_entering",
         "_login_timer",
         "connect",
         "context",
@@ -99,6 +100,7 @@ class MqttClient(MqttConnection):
         self.web_credentials = Credentials()
         """What the HTTP upgrade said, for what CONNECT leaves out."""
         self._is_announced = False
+        self._is_entering = False
         self._has_ended = False
         self._login_timer: TimerHandle | None = None
         self.max_pending = context.broker.options.pending_bytes_max
@@ -220,7 +222,8 @@ class MqttClient(MqttConnection):
 
     async def _decide_later(self, decision: Awaitable[Decision]) -> None:
         self._decided(await decision)
-        self.resume()
+        if not self._is_entering:
+            self.resume()
 
     def facts(self) -> ConnectionFacts:
         """What a decision about this connection may rest on."""
@@ -268,11 +271,15 @@ class MqttClient(MqttConnection):
         if former is not None:
             self._take_over(former, connect)
         terms = terms_for(self, connect, assigned_id)
-        session, is_present = sessions.open(client_id, connect.is_clean, terms.session_expiry_s)
+        self.will = PendingWill.of(connect.will) if connect.will is not None else None
+        session, is_present = sessions.open(
+            client_id, connect.is_clean, terms.session_expiry_s, has_will=self.will is not None
+        )
         self.identity = identity
         self.permissions = permission_tables(identity.permissions)
         self._set_limits(connect, account, terms.keep_alive_s)
         account.attach(self)
+        self.account = account
         session.user = identity.name
         session.version = connect.version
         core = session.core
@@ -280,16 +287,35 @@ class MqttClient(MqttConnection):
         core.permissions = self.permissions
         core.window = min(connect.properties.receive_maximum or 65535, self.context.options.ack_pending_max or 1024)
         self.member = session
-        if connect.will is not None:
-            self.will = PendingWill.of(connect.will)
+        lsn = sessions.taken(session, self, self.will)
+        connack = Connack(ReasonCode.SUCCESS, is_present, terms.properties)
+        if lsn <= sessions.gate.durable_lsn or sessions.is_store_refusing:
+            # A box whose flash fails still lets its sensors in; that their wills are not kept is part of that alarm.
+            self._admit(session, account, connack)
+            return
+        self._is_entering = True
+        self.suspend()
+
+        def kept() -> None:
+            self._is_entering = False
+            if not self.closed:
+                self._admit(session, account, connack)
+                self.resume()
+
+        # [MQTT-3.1.2-7]: the will is stored; what CONNACK says holds over a power cut.
+        sessions.gate.when_durable(lsn, kept)
+
+    def _admit(self, session: Session, account: Account, connack: Connack) -> None:
+        """Say yes; messages flow from now on."""
+        sessions, core = session.owner, session.core
         self.enter(account, sessions.plane, core)
-        self.send_packet(Connack(ReasonCode.SUCCESS, is_present, terms.properties))
+        self.send_packet(connack)
         self._is_announced = True
         self.context.events.connected(self)
-        if is_present:
+        if connack.is_session_present:
             for lost in session.apply_permissions():
                 self.context.logger.warning("%s - subscription is not permitted any more: %r", self, lost)
-        sessions.attached(session, self)
+        sessions.attached(session)
         core.attach(self)
 
     def _set_limits(self, connect: Connect, account: Account, keep_alive_s: int) -> None:
@@ -394,6 +420,9 @@ class MqttClient(MqttConnection):
         if member is None or self._has_ended:
             return
         self._has_ended = True
+        if not self.is_accepted:
+            # It left before CONNACK: there was no connection that could have ended without a word.
+            self.will = None
         self.leave()
         will = self.will
         waits = (
@@ -408,20 +437,17 @@ class MqttClient(MqttConnection):
         if member.client is self:
             if waits and will is not None:
                 member.will_sender = self
-                delay_s = min(will.delay_s, member.expiry_s)
-                member.will_timer = self.engine.loop.call_later(delay_s, self._will_due)
+                member.owner.send_will_later(member, min(will.delay_s, member.expiry_s))
+            else:
+                member.will = None
             member.owner.detached(member)
-
-    def _will_due(self) -> None:
-        member = self.member
-        if member is not None and member.will_sender is self:
-            member.will_sender = member.will_timer = None
-            self.publish_will()
 
     def publish_will(self) -> None:
         """Send the will, once."""
         will, self.will = self.will, None
         if will is not None:
+            if self.member is not None and self.member.will is will:
+                self.member.will = None
             self.publish_own(will.topic, will.payload, will.qos, will.is_retained, will.properties, will.expiry_s)
 
     # -- for monitoring -----------------------------------------------------------------------------------------------

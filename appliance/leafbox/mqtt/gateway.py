@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from leafbox.broker.account import Account
+from leafbox.dataplane.connection import Engine
 from leafbox.dataplane.mqtt_connection import lapsed
 from leafbox.dataplane.stream_ingest import CommitGate
 from leafbox.jetstream.account import JetStreamAccount
@@ -15,7 +16,7 @@ from leafbox.jetstream.service import JetStream
 from leafbox.mqtt.assets import open_assets
 from leafbox.mqtt.config import MqttOptions
 from leafbox.mqtt.connection import MqttClient
-from leafbox.mqtt.ports import SessionStore, SessionValue
+from leafbox.mqtt.ports import RightsOfUser, SessionStore, SessionValue
 from leafbox.mqtt.responses import ResponseRoute
 from leafbox.mqtt.sessions import AccountSessions, Restored, read_sessions
 from leafbox.protocol.errors import LeafboxError, RequestRejected
@@ -30,8 +31,16 @@ class MqttGateway:
     """One per server; belongs to the loop."""
 
     def __init__(
-        self, jetstream: JetStream, gate: CommitGate, store: SessionStore, options: Callable[[], MqttOptions]
+        self,
+        engine: Engine,
+        jetstream: JetStream,
+        gate: CommitGate,
+        store: SessionStore,
+        options: Callable[[], MqttOptions],
+        rights_of: RightsOfUser,
     ) -> None:
+        self._engine = engine
+        self._rights_of = rights_of
         self._jetstream = jetstream
         self._gate = gate
         self._store = store
@@ -89,7 +98,7 @@ class MqttGateway:
         self._accounts[account.name] = sessions
         for record, steps in self._restored.pop(account.name, []):
             sessions.restore(record, steps)
-        sessions.drop_unneeded()
+        sessions.restored(self._engine, self._rights_of)
         self._responses[account.name] = ResponseRoute(account)
         return sessions
 

@@ -6,8 +6,13 @@ import enum
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
+from leafbox.security.authentication import Decision
+
 if TYPE_CHECKING:
     from leafbox.mqtt.connection import MqttClient
+
+RightsOfUser = Callable[[str, str], Decision]
+"""What a user (by name and account) may do by the present configuration, without a login."""
 
 
 class SessionValue(enum.Enum):

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import msgspec
 
+from leafbox.mqtt.will import PendingWill
+
 NEVER_EXPIRES_S = 0xFFFF_FFFF
 
 
@@ -26,7 +28,10 @@ class FilterRecord(msgspec.Struct, frozen=True):
 
 
 class SessionHead(msgspec.Struct, frozen=True):
-    """A session without its subscriptions. Times are wall-clock ns; `away_ns` 0: a client is connected."""
+    """A session without its subscriptions. Times are wall-clock ns; `away_ns` 0: a client is connected.
+
+    A session that ends with its connection has a record only for its will: `expiry_s` is 0.
+    """
 
     account: str
     client_id: str
@@ -35,6 +40,8 @@ class SessionHead(msgspec.Struct, frozen=True):
     expiry_s: int = NEVER_EXPIRES_S
     created_ns: int = 0
     away_ns: int = 0
+    will: PendingWill | None = None
+    """What is published when nobody says goodbye, the box's own end included."""
 
 
 class SessionRecord(msgspec.Struct, frozen=True):

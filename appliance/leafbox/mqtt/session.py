@@ -23,6 +23,7 @@ from leafbox.mqtt.records import (
     encode_head,
     encode_removal,
 )
+from leafbox.mqtt.will import PendingWill, WillSender
 
 if TYPE_CHECKING:
     from leafbox.mqtt.connection import MqttClient
@@ -47,6 +48,7 @@ class Session:
         "user",
         "version",
         "wildcards",
+        "will",
         "will_sender",
         "will_timer",
     )
@@ -68,9 +70,11 @@ class Session:
         self.expiry_timer: TimerHandle | None = None
         self.is_stored = False
         """The log knows of it."""
+        self.will: PendingWill | None = None
+        """Not sent and not called off: of the client that is here, or waiting for its delay. Part of the record."""
         self.will_timer: TimerHandle | None = None
-        self.will_sender: MqttClient | None = None
-        """The connection whose will waits for its delay."""
+        self.will_sender: WillSender | None = None
+        """Who sends the will that waits for its delay."""
 
     # -- records ------------------------------------------------------------------------------------------------------
 
@@ -84,6 +88,7 @@ class Session:
             expiry_s=self.expiry_s,
             created_ns=self.created_ns,
             away_ns=self.away_ns,
+            will=self.will,
         )
 
     def record(self) -> SessionRecord:
@@ -91,8 +96,8 @@ class Session:
         return SessionRecord(self.head(), list(self.records.values()))
 
     def save_head(self) -> int:
-        """Log who the session is; returns the log number, 0 for a session that is not kept."""
-        if not self.core.is_persistent and not self.is_stored:
+        """Log who the session is; returns the log number, 0 for a session that is not kept and has no will."""
+        if not self.core.is_persistent and not self.is_stored and self.will is None:
             return 0
         return self.owner.log(self, encode_head(self.head()))
 

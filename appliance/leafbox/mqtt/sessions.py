@@ -14,15 +14,18 @@ from leafbox.broker.account import Account
 from leafbox.dataplane.mqtt_plane import MqttPlane
 from leafbox.dataplane.mqtt_session import MqttInterest, MqttSession
 from leafbox.dataplane.stream_ingest import CommitGate
+from leafbox.mqtt.absent_sender import AbsentSender
 from leafbox.mqtt.assets import Assets
-from leafbox.mqtt.ports import SessionStore, SessionValue
+from leafbox.mqtt.ports import RightsOfUser, SessionStore, SessionValue
 from leafbox.mqtt.records import SessionRecord, decode_record, encode_record
 from leafbox.mqtt.session import Session
 from leafbox.mqtt.session_stream import SessionStream
+from leafbox.mqtt.will import PendingWill
 
 if TYPE_CHECKING:
     import asyncio
 
+    from leafbox.dataplane.connection import Engine
     from leafbox.mqtt.connection import MqttClient
 
 logger = logging.getLogger(__name__)
@@ -63,7 +66,7 @@ class AccountSessions:
 
     # -- finding and making -------------------------------------------------------------------------------------------
 
-    def open(self, client_id: str, is_clean: bool, expiry_s: int) -> tuple[Session, bool]:
+    def open(self, client_id: str, is_clean: bool, expiry_s: int, *, has_will: bool = False) -> tuple[Session, bool]:
         """The session for a client that connects, and whether it was there before. The former client must be gone."""
         session = self.by_id.get(client_id)
         if session is not None and is_clean:
@@ -76,11 +79,11 @@ class AccountSessions:
             session.expiry_s = expiry_s
             session.away_ns = 0
             return session, True
-        return self._make(client_id, expiry_s), False
+        return self._make(client_id, expiry_s, expiry_s > 0 or has_will), False
 
-    def _make(self, client_id: str, expiry_s: int) -> Session:
-        # A session that ends with its connection has no records; its key would be half the cost of making it.
-        key = record_key(self.account.name, client_id) if expiry_s > 0 else b""
+    def _make(self, client_id: str, expiry_s: int, has_record: bool) -> Session:
+        # A session that ends with its connection has a record for its will only; its key would be half its cost.
+        key = record_key(self.account.name, client_id) if has_record else b""
         core = MqttSession(self.plane, key, is_persistent=expiry_s > 0)
         core.group_has_others = self.group_has_others
         session = Session(self, client_id, core, expiry_s)
@@ -89,13 +92,18 @@ class AccountSessions:
             self._by_key[key] = session
         return session
 
-    def attached(self, session: Session, client: MqttClient) -> None:
-        """A client has taken the session on."""
+    def taken(self, session: Session, client: MqttClient, will: PendingWill | None) -> int:
+        """A client takes the session on. Returns the log number at which its will is on flash; 0: it has none."""
         session.client = client
+        session.will = will
+        lsn = session.save_head()
+        return lsn if will is not None else 0
+
+    def attached(self, session: Session) -> None:
+        """The client was told so, and gets messages from now on."""
         for interest in session.interests.values():
             if interest.is_shared:
                 self.group_joined(interest, session)
-        session.save_head()
         if session.core.is_persistent:
             self._shown.show(session)
 
@@ -111,7 +119,6 @@ class AccountSessions:
             return
         session.away_ns = time.time_ns()
         session.save_head()
-        self._shown.show(session)
         self._arm_expiry(session)
 
     def _arm_expiry(self, session: Session) -> None:
@@ -140,7 +147,8 @@ class AccountSessions:
             # [MQTT-3.1.2-8]: a will that waits for its delay is sent when the session ends.
             sender, session.will_sender = session.will_sender, None
             sender.publish_will()
-        was_kept = session.is_stored
+        session.will = None
+        was_kept, was_shown = session.is_stored, session.core.is_persistent
         session.withdraw_all()
         session.core.discard()
         if self.by_id.get(session.client_id) is session:
@@ -148,15 +156,23 @@ class AccountSessions:
         self._by_key.pop(session.core.key, None)
         if not was_kept:
             return 0
-        self._shown.hide(session)
+        if was_shown:
+            self._shown.hide(session)
         self.store.delete(SessionValue.PROGRESS, session.core.key)
         return self.store.delete(SessionValue.DEFINITION, session.core.key)
 
     def log(self, session: Session, delta: bytes) -> int:
         """Keep a change of a session's definition."""
         session.is_stored = True
-        self._shown.show(session)
+        if session.core.is_persistent:
+            self._shown.show(session)
         return self.store.extend(SessionValue.DEFINITION, session.core.key, delta)
+
+    @property
+    def is_store_refusing(self) -> bool:
+        """Whether the log takes nothing at the moment, so that waiting for it would be in vain."""
+        journal = self.assets.messages.store.journal
+        return journal is not None and journal.is_refusing
 
     # -- shared subscriptions -----------------------------------------------------------------------------------------
 
@@ -195,37 +211,64 @@ class AccountSessions:
 
     def restore(self, record: SessionRecord, steps: list[bytes]) -> None:
         """Bring one session back; its client may come any time."""
-        if record.head.expiry_s == 0:
-            # It was to end with its connection, and so it did.
-            key = record_key(self.account.name, record.head.client_id)
-            self.store.delete(SessionValue.PROGRESS, key)
-            self.store.delete(SessionValue.DEFINITION, key)
-            return
-        session = self._make(record.head.client_id, record.head.expiry_s)
+        session = self._make(record.head.client_id, record.head.expiry_s, True)
         session.is_stored = True
+        session.will = record.head.will
         session.user = record.head.user
         session.version = record.head.version
         session.created_ns = record.head.created_ns
         session.away_ns = record.head.away_ns or time.time_ns()
+        if record.head.expiry_s == 0:
+            # It was to end with its connection, and so it does, once its will can be sent.
+            return
         for each in record.filters:
             session.subscribe(each)
         for packed in steps:
             session.core.restore_steps(packed)
         self._arm_expiry(session)
 
-    def drop_unneeded(self) -> None:
-        """After all sessions are back: messages that nobody waits for go."""
+    def restored(self, engine: Engine, rights_of: RightsOfUser) -> None:
+        """All sessions are back. What nobody waits for goes; wills that are due go out, others wait on.
+
+        The connections of before ended when the box did. A client that was here is gone from now on, as far as its
+        will's delay counts; for one that was away already the time that the box was down counts too.
+        """
+        self._drop_unneeded()
+        for session in list(self.by_id.values()):
+            will = session.will
+            if will is None:
+                if session.expiry_s == 0:
+                    self.end(session)
+                continue
+            session.will_sender = AbsentSender(engine, session, rights_of)
+            if session.expiry_s == 0:
+                self.end(session)
+                continue
+            session.save_head()
+            due_s = session.away_ns / 1e9 + min(will.delay_s, session.expiry_s) - time.time()
+            self.send_will_later(session, max(due_s, 0.0))
+
+    def send_will_later(self, session: Session, delay_s: float) -> None:
+        """The session's `will_sender` sends the will after so many seconds, unless somebody comes back before."""
+        if delay_s > 0:
+            session.will_timer = self._loop.call_later(delay_s, self._send_will, session)
+        else:
+            self._send_will(session)
+
+    def _send_will(self, session: Session) -> None:
+        sender, session.will_sender, session.will_timer = session.will_sender, None, None
+        if sender is not None:
+            sender.publish_will()
+            session.save_head()
+
+    def _drop_unneeded(self) -> None:
         self.plane.is_restoring = False
         removed = self.plane.drop_unneeded()
         if removed:
             logger.info("dropped %d stored messages that no session needs account=%s", removed, self.account.name)
 
     def stop(self) -> None:
-        """Send the wills that wait, as nothing remembers them; log what sessions noted, show nothing more."""
-        for session in list(self.by_id.values()):
-            sender, session.will_sender = session.will_sender, None
-            if sender is not None:
-                sender.publish_will()
+        """Log what sessions noted, show nothing more. Wills that wait are in the log too and go on waiting."""
         self._shown.stop()
         for session in self.by_id.values():
             session.core.log_steps(True)

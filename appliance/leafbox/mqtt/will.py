@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from leafbox.protocol.mqtt.fields import FieldReader
 from leafbox.protocol.mqtt.packets import Will
 from leafbox.protocol.mqtt.properties import NO_PROPERTIES, Place, write_properties
+
+
+class WillSender(Protocol):
+    """Who sends the will of a session whose connection is gone: that connection, or after a restart `AbsentSender`."""
+
+    def publish_will(self) -> None:
+        """Send it, once; afterwards the session has none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,6 +220,20 @@ class Authenticator:
             return self._still_token(identity, facts)
         return self._still_user(identity, facts)
 
+    def recalled(self, name: str, account: str, rules: ListenerRules) -> Decision:
+        """The rights by this configuration of a user who came in before a restart, without asking for secrets again.
+
+        For what was promised then and is due now. Where an authority decided, it did so for good: it cannot be asked.
+        """
+        if self._operator is not None or self._callout is not None:
+            return Identity(name, account, proof=Proof.AUTHORITY)
+        if not self.demands_login(rules):
+            return USER_REMOVED if name not in ("", TOKEN_NAME) else Identity("", GLOBAL_ACCOUNT)
+        if name == TOKEN_NAME:
+            return Identity(name, GLOBAL_ACCOUNT) if self._single(rules).token else USER_REMOVED
+        user = self._nkeys.get(name) or self._users.get(name) or self._single_user(name, rules)
+        return USER_REMOVED if user is None else _identity(user, Proof.PASSWORD)
+
     # The configured users -------------------------------------------------------------------------------------------
 
     def _decide_configured(self, credentials: Credentials, facts: ConnectionFacts) -> Decision | _Pending:

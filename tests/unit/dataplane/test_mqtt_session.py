@@ -125,6 +125,28 @@ def test_steps_lead_to_the_same_state() -> None:
     stage.end()
 
 
+def test_subscription_identifiers_come_back_with_the_messages() -> None:
+    """[MQTT-3.3.4-3] after a restart too: in flight and queued, from steps and from a snapshot."""
+    stage = Stage()
+    receiver = stage.session("receiver", is_persistent=True)
+    receiver.window = 1
+    stage.subscribe(receiver, b"a/#", 1, identifier=7).overlaps = True
+    stage.subscribe(receiver, b"a/b", 1, identifier=268_435_455).overlaps = True
+    got = stage.peer(receiver, Version.V5)
+    sender = stage.peer(stage.session("sender"))
+    sender.send(*(Publish(topic, b"x", 1, packet_id=9) for topic in (b"a/b", b"a/c")))
+    assert receiver.inflight_count == receiver.queued == 1
+    expected = [{7, 268_435_455}, {7}]
+    snapshot = stage.session("snapshot", is_persistent=True)
+    snapshot.restore_steps(receiver.snapshot_steps())
+    for copy in (restored(stage, receiver), snapshot):
+        again = stage.peer(copy, Version.V5)
+        found = [packet for packet in again.sent() if isinstance(packet, Publish)]
+        assert [set(each.properties.subscription_identifiers) for each in found] == expected
+    assert len([packet for packet in got.sent() if isinstance(packet, Publish)]) == 1
+    stage.end()
+
+
 def test_steps_done_twice_change_nothing() -> None:
     """A checkpoint's snapshot may hold what is logged right after it."""
     stage = Stage()

@@ -511,3 +511,31 @@ def test_a_reload_judges_a_mapped_certificate_again(
     assert isinstance(authenticator.still_authorised(identity, facts), Identity)
     unmapped = replace(facts, rules=ListenerRules())
     assert authenticator.still_authorised(identity, unmapped) == Refusal("certificates no longer name users")
+
+
+# Who came in before a restart: (options, name then) -> (name, account) now, or None for somebody who is gone.
+RECALLED = {
+    "nobody needs a login": (NOBODY, "", ("", "$G")),
+    "a user where nobody needs a login now": (NOBODY, "anna", None),
+    "token": (TOKEN, "[REDACTED]", ("[REDACTED]", "$G")),
+    "token that was replaced by users": (USERS, "[REDACTED]", None),
+    "user": (USERS, "anna", ("anna", "A")),
+    "user that was removed": (USERS, "bert", None),
+    "nobody where a login is needed now": (USERS, "", None),
+    "nkey": (MIXED, PAIR.public, (PAIR.public, "C")),
+    "single user": (SINGLE, "u", ("u", "$G")),
+    "single user of another name": (SINGLE, "v", None),
+}
+
+
+@pytest.mark.parametrize(("options", "name", "expected"), RECALLED.values(), ids=RECALLED)
+def test_rights_of_who_came_in_before_a_restart(
+    passwords: PasswordVerifier, options: SecurityOptions, name: str, expected: tuple[str, str] | None
+) -> None:
+    decision = Authenticator(options, passwords).recalled(name, "A", ListenerRules())
+    if expected is None:
+        assert isinstance(decision, Refusal)
+        return
+    assert isinstance(decision, Identity)
+    assert (decision.name, decision.account) == expected
+    assert (decision.permissions is LIMITED) == (name == "anna")
