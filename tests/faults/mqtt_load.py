@@ -91,12 +91,18 @@ class Publisher:
     version: Version
     name: str = "publisher"
     next_number: int = 0
-    next_packet_id: int = 0
     under_way: dict[int, tuple[int, int, bool]] = field(default_factory=dict)
     """Packet id -> number, QoS, whether PUBREC came; in order of sending."""
     acknowledged: set[int] = field(default_factory=set)
     was_acknowledged: bool = False
+    first_acknowledged: asyncio.Event | None = None
     stop: bool = False
+
+    async def wait_acknowledged(self) -> None:
+        """Until the server has acknowledged something, in this life or one before."""
+        if not self.acknowledged:
+            self.first_acknowledged = asyncio.Event()
+            await self.first_acknowledged.wait()
 
     async def run(self, port: int) -> None:
         """Until the connection ends, or everything is done."""
@@ -120,11 +126,12 @@ class Publisher:
         return Publish(b"load/%d" % qos, b"%d" % number, qos, is_duplicate=again, packet_id=packet_id)
 
     def send_next(self, link: Link) -> None:
-        self.next_packet_id = self.next_packet_id % 65535 + 1
+        # The lowest that is free: an id is used again as soon as the server has let go of it, or it seems so.
+        packet_id = next(each for each in range(1, WINDOW + 1) if each not in self.under_way)
         number, qos = self.next_number, 1 + self.next_number % 2
         self.next_number += 1
-        self.under_way[self.next_packet_id] = (number, qos, False)
-        link.send(self.publish(self.next_packet_id, number, qos, False))
+        self.under_way[packet_id] = (number, qos, False)
+        link.send(self.publish(packet_id, number, qos, False))
 
     def take(self, link: Link, packet: Packet) -> None:
         if isinstance(packet, Puback):
@@ -137,6 +144,8 @@ class Publisher:
         elif isinstance(packet, Pubcomp):
             self.under_way.pop(packet.packet_id, None)
         self.was_acknowledged = True
+        if self.acknowledged and self.first_acknowledged is not None:
+            self.first_acknowledged.set()
 
 
 @dataclass

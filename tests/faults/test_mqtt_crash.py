@@ -43,9 +43,15 @@ async def load_until_killed(
         asyncio.create_task(until_cut(publish_to(subscriber, publisher, port))),
         asyncio.create_task(until_cut(subscriber.run(port))),
     )
+    await under_load(publisher)
     await asyncio.sleep(seconds)
     server.kill()
     await ended(subscriber, *tasks)
+
+
+async def under_load(publisher: Publisher) -> None:
+    """The first message was acknowledged: however slow the machine, there is something to lose."""
+    await asyncio.wait_for(publisher.wait_acknowledged(), START_TIMEOUT_S)
 
 
 async def ended(subscriber: Subscriber, publishing: asyncio.Task[None], subscribing: asyncio.Task[None]) -> None:
@@ -137,6 +143,7 @@ async def load_and_cut(
         asyncio.create_task(until_cut(subscriber.run(port))),
     )
     seed, policy, target = cut
+    await under_load(publisher)
     await asyncio.sleep(random.Random(f"{policy}/{seed}").uniform(0.1, 0.6))
     await asyncio.to_thread(disk.cut, seed, policy, target)
     server.kill()
