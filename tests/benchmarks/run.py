@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import core, jetstream, leaf, mqtt
+from tests.benchmarks import core, jetstream, leaf, mqtt, web
 from tests.benchmarks.flash import IMAGE_BYTES, SMALL_IMAGE_BYTES, mounted_flash
 from tests.benchmarks.generator import LoadFailed, ceiling
 from tests.benchmarks.machine import CALM_SHARE_MAX, Placement, facts, take_priority, wait_calm, watched_for_others
@@ -26,7 +26,7 @@ from tests.support.servers import ServerFailed
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ATTEMPTS_MAX = 2
-SCENARIOS = [*core.SCENARIOS, *jetstream.SCENARIOS, *leaf.SCENARIOS, *mqtt.SCENARIOS]
+SCENARIOS = [*core.SCENARIOS, *jetstream.SCENARIOS, *leaf.SCENARIOS, *mqtt.SCENARIOS, *web.SCENARIOS]
 # What the generator is measured with against the least possible server; the same flows as in `core`.
 CEILINGS = {
     "1:1, 16 B": {"pubs": 1, "subs": 1, "size": 16, "count": 5_000_000},

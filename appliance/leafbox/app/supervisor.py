@@ -41,6 +41,8 @@ class ChildSpec:
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    niceness: int = 0
+    """How far it stands back where there are too few processors for all; core itself has 0."""
 
 
 @dataclass(slots=True)
@@ -117,7 +119,8 @@ class Supervisor:
     async def _run_once(self, child: Child) -> str:
         """Run it to its end; how it ended, in words."""
         spec = child.spec
-        starter = (sys.executable, "-I", "-S", str(Path(__file__).with_name("child.py")), str(os.getpid()))
+        child_file = str(Path(__file__).with_name("child.py"))
+        starter = (sys.executable, "-I", "-S", child_file, str(os.getpid()), str(spec.niceness))
         try:
             process = await asyncio.create_subprocess_exec(
                 *starter,

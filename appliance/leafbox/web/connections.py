@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -26,17 +27,29 @@ async def system_request(core: Core, name: str, body: Object | None = None) -> O
 
 
 async def connections_of(
-    core: Core, state: str, offset: int, limit: int, *, subscriptions: bool, cid: int | None = None
+    core: Core,
+    state: str,
+    offset: int,
+    limit: int,
+    *,
+    subscriptions: bool,
+    cid: int | None = None,
+    is_fresh: bool = False,
 ) -> Connections:
-    """A page of connections."""
+    """A page of connections, shared with who asked for the same a moment ago."""
     body: Object = {"auth": True, "offset": offset, "limit": limit, "subscriptions": subscriptions}
     if cid is not None:
         body["cid"] = cid
     if state == "closed":
         body |= {"state": CLOSED, "sort": "stop"}
-    found = await system_request(core, "CONNZ", body)
-    rows = [_connection(each) for each in found.get("connections") or []]
-    return Connections(connections=rows, total=int(found.get("total", len(rows))), at_s=time.time())
+
+    async def fetch() -> Connections:
+        found = await system_request(core, "CONNZ", body)
+        rows = [_connection(each) for each in found.get("connections") or []]
+        return Connections(connections=rows, total=int(found.get("total", len(rows))), at_s=time.time())
+
+    shared: Connections = await core.shared(f"CONNZ {json.dumps(body, sort_keys=True)}", fetch, is_fresh=is_fresh)
+    return shared
 
 
 def _connection(found: Any) -> Connection:

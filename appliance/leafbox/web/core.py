@@ -11,7 +11,8 @@ import json
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import nats.errors
@@ -31,9 +32,10 @@ LONG_TIMEOUT_S = 120.0
 """For what takes long by nature: backups, probes through an uplink, purges of large streams."""
 ACCOUNTS_MAX = 16
 """Account connections kept; a box has a handful of accounts. The longest unused one is closed."""
-DOCUMENT_S = 0.8
-"""How long a document is as good as new; pages refresh once a second."""
-DOCUMENTS_MAX = 64
+SHARED_S = 1.0
+"""How long an answer is as good as new; pages refresh once a second."""
+SHARED_MAX = 128
+"""Answers shared: some 20 kinds, several charts and accounts. At most 1 MB each (core's own limit of a message)."""
 PENDING_BYTES_MAX = 4 * 1024 * 1024
 """What waits to be sent while core does not read."""
 
@@ -53,6 +55,15 @@ class CoreRefused(Exception):
         self.retry_after_s = retry_after_s
 
 
+@dataclass(slots=True)
+class Shared:
+    """An answer that several visitors get; the lock is held by who fetches it."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    at: float = float("-inf")
+    answer: Any = None
+
+
 class Core:
     """Requests to core. `find` reads the control file. Belongs to one event loop."""
 
@@ -60,7 +71,7 @@ class Core:
         self._find = find
         self._clients: OrderedDict[str, Client] = OrderedDict()
         self._locks: dict[str, asyncio.Lock] = {}
-        self._documents: dict[str, tuple[float, Object]] = {}
+        self._shared: OrderedDict[str, Shared] = OrderedDict()
 
     async def client(self, account: str = "") -> Client:
         """The connection to an account; empty: the system account. Raises `CoreAway`."""
@@ -92,24 +103,37 @@ class Core:
             )
         return answer
 
-    async def document(self, name: str, body: Object | None = None) -> Object:
+    async def document(self, name: str, body: Object | None = None, *, is_fresh: bool = False) -> Object:
         """As `request`, or what it answered a moment ago: many pages that look cost core as much as one.
 
         Not to be changed by the caller.
         """
         key = f"{name} {json.dumps(body or {}, sort_keys=True)}"
-        known = self._documents.get(key)
-        if known is not None and time.monotonic() - known[0] < DOCUMENT_S:
-            return known[1]
-        found = await self.request(name, body)
-        if len(self._documents) >= DOCUMENTS_MAX:
-            self._documents.clear()
-        self._documents[key] = time.monotonic(), found
+        found: Object = await self.shared(key, lambda: self.request(name, body), is_fresh=is_fresh)
         return found
 
+    async def shared(self, key: str, fetch: Callable[[], Awaitable[Any]], *, is_fresh: bool = False) -> Any:
+        """What `fetch` gives, or gave to somebody else less than `SHARED_S` ago; `is_fresh`: anew, for all others too.
+
+        Who comes while another fetches waits for that answer. Not to be changed by the caller.
+        """
+        entry = self._shared.get(key)
+        if entry is None:
+            entry = self._shared[key] = Shared()
+            while len(self._shared) > SHARED_MAX:
+                self._shared.popitem(last=False)
+        else:
+            self._shared.move_to_end(key)
+        async with entry.lock:
+            started = time.monotonic()
+            if is_fresh or started - entry.at >= SHARED_S:
+                entry.answer = await fetch()
+                entry.at = started
+            return entry.answer
+
     def forget(self) -> None:
-        """Something changes: documents are asked for anew."""
-        self._documents.clear()
+        """Something changes: who asks from now on gets nothing of before, not even what is on its way."""
+        self._shared.clear()
 
     async def ask(
         self, account: str, subject: str, body: Object | None = None, timeout_s: float = REQUEST_TIMEOUT_S

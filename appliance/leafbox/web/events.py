@@ -127,7 +127,7 @@ class EventHub:
         try:
             for name, (request, convert) in DOCUMENTS.items():
                 await self._poll_document(name, request, convert)
-            found = await connections_of(self._core, "open", 0, CONNECTIONS_SHOWN, subscriptions=False)
+            found = await connections_of(self._core, "open", 0, CONNECTIONS_SHOWN, subscriptions=False, is_fresh=True)
             self.send("connections", found.model_dump())
         except (CoreAway, Refusal) as error:
             logger.debug("poll: %s", error)
@@ -142,7 +142,7 @@ class EventHub:
         if time.monotonic() < self._ask_again.get(name, 0):
             return
         try:
-            document: Object = await self._core.request(request)
+            document: Object = await self._core.document(request, is_fresh=True)
             self.send(name, convert(document).model_dump())
         except (CoreRefused, Refusal) as error:
             logger.debug("poll %s: %s", name, error)

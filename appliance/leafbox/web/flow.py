@@ -5,13 +5,14 @@ Made of what monitoring tells anyway; core counts nothing for it.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from leafbox.web.connections import connections_of
-from leafbox.web.core import Core, CoreRefused, Object
-from leafbox.web.jetstream import JetStreamRefused, pages
+from leafbox.web.core import Core, CoreRefused
+from leafbox.web.jetstream import JetStreamRefused, stream_infos
 from leafbox.web.models.box import Flow, FlowEdge, FlowNode
 from leafbox.web.models.edges import Connection
 from leafbox.web.uplinks import uplinks_of
@@ -40,14 +41,19 @@ class FlowMeter:
         self._account = account
         self._last = Sample()
         self._flow: Flow | None = None
+        self._lock = asyncio.Lock()
 
     async def measure(self) -> Flow:
-        """The graph now."""
+        """The graph now; who comes while it is drawn for another gets that one."""
+        async with self._lock:
+            return await self._measure()
+
+    async def _measure(self) -> Flow:
         now = time.monotonic()
         if self._flow is not None and now - self._last.at < RATE_S_MIN:
             return self._flow
         sample = Sample(now)
-        found = await connections_of(self._core, "open", 0, CONNECTIONS_MAX, subscriptions=False)
+        found = await connections_of(self._core, "open", 0, CONNECTIONS_MAX, subscriptions=False, is_fresh=True)
         clients = [each for each in found.connections if each.account in (self._account, "")]
         nodes = [FlowNode(id="box", kind="box", label="Leafbox")]
         edges: list[FlowEdge] = []
@@ -93,7 +99,7 @@ class FlowMeter:
 
     async def _draw_streams(self, sample: Sample, nodes: list[FlowNode], edges: list[FlowEdge]) -> None:
         try:
-            found: list[Object] = [each async for each in pages(self._core, self._account, "STREAM.LIST", "streams")]
+            found = await stream_infos(self._core, self._account, is_fresh=True)
         except JetStreamRefused:
             return
         for info in found[:STREAMS_MAX]:
@@ -113,7 +119,7 @@ class FlowMeter:
 
     async def _draw_uplinks(self, nodes: list[FlowNode], edges: list[FlowEdge]) -> None:
         try:
-            uplinks = uplinks_of(await self._core.request("uplink.status")).uplinks
+            uplinks = uplinks_of(await self._core.document("uplink.status")).uplinks
         except CoreRefused:
             return
         known = {node.id for node in nodes}

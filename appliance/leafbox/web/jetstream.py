@@ -68,6 +68,16 @@ async def pages(core: Core, account: str, name: str, key: str, body: Object | No
             return
 
 
+async def stream_infos(core: Core, account: str, *, is_fresh: bool = False) -> list[Object]:
+    """Everything about every stream of an account, shared with who asked a moment ago."""
+
+    async def fetch() -> list[Object]:
+        return [each async for each in pages(core, account, "STREAM.LIST", "streams")]
+
+    shared: list[Object] = await core.shared(f"STREAM.LIST {account}", fetch, is_fresh=is_fresh)
+    return shared
+
+
 def body_of(data: bytes, bytes_max: int = DATA_BYTES_MAX, size: int | None = None) -> Body:
     """A payload for JSON; `size` is the whole length when `data` is only its beginning."""
     shown = data[:bytes_max]

@@ -1,9 +1,9 @@
 """Who asks: session cookie or API token, role and scope, and that the request comes from our own page.
 
-Sessions and tokens are opaque random texts; core knows their SHA-256 and is asked at every request, so a login that was
-ended is over at once. A request with a cookie that changes something must come from our own page: browsers say so in
-Sec-Fetch-Site or Origin, and a request that says neither is refused. Tokens are not sent by browsers on their own, so
-this does not concern them.
+Sessions and tokens are opaque random texts; core knows their SHA-256 and is asked before every change, and for what
+only looks once a second, so a login that was ended is over within a second. A request with a cookie that changes
+something must come from our own page: browsers say so in Sec-Fetch-Site or Origin, and a request that says neither is
+refused. Tokens are not sent by browsers on their own, so this does not concern them.
 """
 
 from __future__ import annotations
@@ -138,8 +138,12 @@ async def visitor_of(request: Request) -> Visitor:
         if request.method not in SAFE_METHODS:
             check_origin(request, is_proof_needed=True)
         name, via = "sessions.resolve", "session"
+    body = {"digest": digest_of(secret), "ip": ip_of(request)}
     try:
-        found = await box.core.request(name, {"digest": digest_of(secret), "ip": ip_of(request)})
+        if request.method in SAFE_METHODS:
+            found = await box.core.document(name, body)
+        else:
+            found = await box.core.request(name, body)
     except CoreRefused as error:
         if error.code == "not_found":
             raise _nobody() from None

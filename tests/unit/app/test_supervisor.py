@@ -53,6 +53,22 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.mark.capability("AP08")
+def test_a_child_stands_back_as_far_as_it_is_told() -> None:
+    async def act(children: Supervisor) -> None:
+        children.start(ChildSpec("modest", SLEEPER, niceness=5))
+        children.start(ChildSpec("equal", SLEEPER))
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+
+        def niceness(name: str) -> int:
+            return os.getpriority(os.PRIO_PROCESS, children.pids()[name]) - own
+
+        await until(lambda: len(children.pids()) == 2 and niceness("modest") == min(5, 19 - own))
+        assert niceness("equal") == 0
+
+    assert supervised(act) == []
+
+
+@pytest.mark.capability("AP08")
 def test_a_killed_child_comes_back_and_is_counted() -> None:
     async def act(children: Supervisor) -> None:
         children.start(ChildSpec("sleeper", SLEEPER))

@@ -51,10 +51,28 @@ def test_fewer_points_are_means_and_peaks_of_many() -> None:
     history = History()
     record(history, {}, T0, HOUR_S)
     excerpt = history.excerpt([0], HOUR_S, T0 + HOUR_S - 1, 60)
-    assert excerpt.step_s == 62
+    assert excerpt.step_s == 65
     assert len(excerpt.times_s) <= 60
     assert max(value for value in excerpt.peaks[0] if value is not None) == 59.0
     assert all(25 < value < 34 for value in excerpt.means[0][1:-1] if value is not None)
+
+
+def test_a_chart_of_the_hour_is_drawn_from_rows_of_five_seconds() -> None:
+    """720 points whose means and peaks are those of the seconds, gaps included; also after a restart."""
+    history, kept = History(), {}
+    record(history, kept, T0, 1800)
+    record(history, kept, T0 + 1820, HOUR_S - 1820)
+    now_s = T0 + HOUR_S - 1
+    seconds = history.excerpt([0], HOUR_S, now_s, 3600).means[0]
+    for known in (history, restarted(kept | {c.key: c.body for c in history.flush()})):
+        chart = known.excerpt([0], HOUR_S, now_s, 720)
+        assert (chart.step_s, len(chart.times_s)) == (5, 720)
+        assert chart.times_s == list(range(T0, T0 + HOUR_S, 5))
+        for index, (mean, peak) in enumerate(zip(chart.means[0], chart.peaks[0], strict=True)):
+            rows = [value for value in seconds[5 * index : 5 * index + 5] if value is not None]
+            assert mean == (pytest.approx(sum(rows) / 5, abs=0.001) if rows else None)
+            assert peak == (max(rows) if rows else None)
+        assert chart.means[0][360:364] == [None] * 4
 
 
 def test_a_day_by_minutes_and_a_month_by_hours() -> None:

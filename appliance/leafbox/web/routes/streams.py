@@ -11,7 +11,7 @@ from fastapi import Path, Query, Request
 from leafbox.web.accounts import AccountName
 from leafbox.web.box import box_of
 from leafbox.web.core import Core, Object
-from leafbox.web.jetstream import JetStreamRefused, api, pages
+from leafbox.web.jetstream import JetStreamRefused, api, pages, stream_infos
 from leafbox.web.models.base import Done
 from leafbox.web.models.data import (
     Consumer,
@@ -46,17 +46,21 @@ NO_CONSUMER = 10014
 async def list_streams(request: Request, account: AccountName) -> Streams:
     """All streams of an account, those of buckets, object stores and MQTT included (see `kind`)."""
     core = box_of(request).core
-    found = [stream_of(each) async for each in pages(core, account, "STREAM.LIST", "streams")]
-    facts = await api(core, account, "INFO")
-    limits = facts.get("limits") or {}
-    return Streams(
-        streams=found,
-        account=account,
-        memory_bytes=facts.get("memory", 0),
-        storage_bytes=facts.get("storage", 0),
-        memory_bytes_max=limits.get("max_memory", -1),
-        storage_bytes_max=limits.get("max_storage", -1),
-    )
+
+    async def fetch() -> Streams:
+        facts = await api(core, account, "INFO")
+        limits = facts.get("limits") or {}
+        return Streams(
+            streams=[stream_of(each) for each in await stream_infos(core, account)],
+            account=account,
+            memory_bytes=facts.get("memory", 0),
+            storage_bytes=facts.get("storage", 0),
+            memory_bytes_max=limits.get("max_memory", -1),
+            storage_bytes_max=limits.get("max_storage", -1),
+        )
+
+    shared: Streams = await core.shared(f"streams {account}", fetch)
+    return shared
 
 
 @router.post("/streams", operation_id="add_stream", status_code=201, dependencies=CHANGE, responses=documented(409))
