@@ -1,7 +1,8 @@
 """Store and forward through everything a line, a hub and a power supply can do: nothing lost, nothing twice, in order.
 
-Each run is drawn from its seed: sensors publish into a box whose uplink goes over a bad line to a real nats-server,
-while faults follow one another. At the end the hub's stream must be what was acknowledged at the edge.
+Each run is drawn from its seed: sensors publish (in every second run MQTT with QoS 1) into a box whose uplink goes over
+a bad line to a real nats-server, while faults follow one another. At the end the hub's stream must be what was
+acknowledged at the edge.
 
 The hub syncs always: it is killed too, and what it acknowledged has left the box. (What a hub that does not sync loses
 then is not on the box any more; `test_a_hub_that_loses_what_it_acknowledged` shows that this is told.)
@@ -23,7 +24,7 @@ import pytest
 from tests.conformance.leaf.pairs import eventually
 from tests.support.box import RunningBox, free_port
 from tests.support.faulty_line import FaultyLine
-from tests.support.sensors import Sensors, difference, nats_client, payloads_of
+from tests.support.sensors import MqttSensors, Sensors, difference, nats_client, payloads_of
 from tests.support.servers import ServerKind, ServerProcess
 
 FIRST = int(os.environ.get("LEAFBOX_UPLINK_FIRST", "1"))
@@ -46,7 +47,7 @@ class Site:
         )
         self.hub = ServerProcess(ServerKind.REAL, folder / "hub-home", "-p", str(self.client_port), config=config)
         self.line = FaultyLine(self.leaf_port)
-        self.box = RunningBox(folder / "box")
+        self.box = RunningBox(folder / "box", mqtt_port=free_port())
         self.events: list[str] = []
 
     def start(self) -> None:
@@ -141,7 +142,7 @@ def test_the_hub_has_what_was_acknowledged_whatever_happens(seed: int, tmp_path:
     site = Site(tmp_path, seed)
     try:
         site.start()
-        with Sensors(site.box.url) as sensors:
+        with Sensors(site.box.url) if seed % 2 else MqttSensors(site.box.mqtt_port) as sensors:
             time.sleep(0.5)
             for _ in range(EVENTS):
                 site.disturb()

@@ -26,10 +26,11 @@ def free_port() -> int:
 class RunningBox:
     """One box with its folder; a context manager that stops it at the end."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, mqtt_port: int = -1) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.port = free_port()
+        self.mqtt_port = mqtt_port
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -55,8 +56,7 @@ class RunningBox:
                     self.data,
                     "--port",
                     str(self.port),
-                    "--mqtt-port",
-                    "-1",
+                    f"--mqtt-port={self.mqtt_port}",
                     "--no-web",
                     *self._arguments,
                 ],

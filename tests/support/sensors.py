@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from typing import Any, Self
 
 import nats.errors
 import nats.js.errors
+import paho.mqtt.client as mqtt
 from nats.aio.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
 
 
 class Sensors:
@@ -23,7 +26,7 @@ class Sensors:
         self._url = url
         self._pause_s = pause_s
         self._ends = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        self._thread = threading.Thread(target=self._publish, daemon=True)
         self.acknowledged: list[bytes] = []
         self.uncertain: set[bytes] = set()
 
@@ -39,6 +42,9 @@ class Sensors:
         self._ends.set()
         self._thread.join(timeout=60)
         assert not self._thread.is_alive()
+
+    def _publish(self) -> None:
+        asyncio.run(self._run())
 
     async def _run(self) -> None:
         number = 0
@@ -64,6 +70,39 @@ class Sensors:
             finally:
                 with contextlib.suppress(OSError, nats.errors.Error, asyncio.TimeoutError):
                     await client.close()
+
+
+class MqttSensors(Sensors):
+    """The same over MQTT with QoS 1, on `sensors/<n>`: the acknowledgement is the PUBACK."""
+
+    def __init__(self, port: int, pause_s: float = 0.002) -> None:
+        super().__init__("", pause_s)
+        self._port = port
+
+    def _publish(self) -> None:
+        number = 0
+        while not self._ends.is_set():
+            # A client that reconnected by itself would send again what was not acknowledged.
+            client = mqtt.Client(CallbackAPIVersion.VERSION2, reconnect_on_failure=False)
+            try:
+                client.connect("127.0.0.1", self._port)
+                client.loop_start()
+                while not self._ends.is_set():
+                    payload = b"mqtt reading %d" % number
+                    number += 1
+                    self.uncertain.add(payload)
+                    message = client.publish(f"sensors/{number % 7}", payload, qos=1)
+                    message.wait_for_publish(timeout=5)
+                    if not message.is_published():
+                        break
+                    self.uncertain.discard(payload)
+                    self.acknowledged.append(payload)
+                    time.sleep(self._pause_s)
+            except (OSError, ValueError, RuntimeError):
+                time.sleep(0.05)
+            finally:
+                client.disconnect()
+                client.loop_stop()
 
 
 async def _ignore(error: Exception) -> None:
