@@ -177,6 +177,7 @@ class MqttSide:
             context.authenticator = authenticator
             context.options = options.mqtt
             context.rules = replace(context.rules, maps_certificates=_maps_certificates(options.mqtt))
+        self.gateway.apply_options()
         for client in list(self.gateway.connections):
             reevaluate(client)
 

@@ -39,7 +39,7 @@ from leafbox.dataplane.mqtt_properties cimport (
     read_varint,
     scan_publish,
 )
-from leafbox.dataplane.mqtt_session cimport MqttSession
+from leafbox.dataplane.mqtt_session cimport MqttSession, meets_full_queue
 from leafbox.dataplane.mqtt_topics cimport TopicEntry, find_topic
 from leafbox.dataplane.routing cimport AccountPlane, route
 from leafbox.dataplane.stream_ingest cimport wall_ns
@@ -451,7 +451,11 @@ cdef class MqttConnection(MqttPeer):
             self.on_publish_denied(message.subject[:message.subject_len])
             return 0 if self.closed else self.answer(qos, packet_id, REASON_NOT_AUTHORIZED, 0)
         before = self.plane.newest_lsn()
-        delivered = route(self.account, self, message)
+        if qos and self.plane.full_sessions and meets_full_queue(self.account, self, message):
+            publication.has_failed = True
+            delivered = 0
+        else:
+            delivered = route(self.account, self, message)
         if publication.is_retained and not publication.has_failed:
             self.plane.keep_retained(publication, message)
         lsn = self.plane.newest_lsn()

@@ -82,6 +82,10 @@ cdef class MqttPlane(Task):
     cdef list dirty                         # sessions with steps that are not logged
     cdef list gated                         # sessions that wait for the log
     cdef uint64_t steps_lsn                 # newest log number of sessions' steps
+    cdef Py_ssize_t full_sessions           # their queue is at its limit
+    cdef list filled                        # sessions whose queue has just reached its limit
+    cdef public object on_full              # None, or callable (session)
+    cdef int note_full(self, Task session) except -1
     cdef list waiting                       # sessions with messages that are not visible yet
     # -- acknowledgements that wait, oldest first
     cdef PendingAck *acks

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
 from leafbox.dataplane.connection import Connection
+from leafbox.dataplane.mqtt_session import MqttSession
 from leafbox.dataplane.routing import AccountPlane
 from leafbox.dataplane.stream_ingest import CommitGate, StreamIngest, Task
 
@@ -14,6 +15,7 @@ class MqttPeer(Connection):
 class MqttPlane(Task):
     is_restoring: bool
     extend: Callable[[bytes, bytes, bool], int]
+    on_full: Callable[[MqttSession], object] | None
     @property
     def account(self) -> AccountPlane: ...
     @property

@@ -188,6 +188,7 @@ cdef class MqttPlane(Task):
         self.dirty = []
         self.gated = []
         self.waiting = []
+        self.filled = []
         self.needs_base = messages.store.last_seq + 1
 
     def __dealloc__(self):
@@ -309,7 +310,17 @@ cdef class MqttPlane(Task):
             self.gate.when_durable(target, self.settle)
         if self.gather_wanted and self.gather_arrived >= self.gather_wanted:
             self.messages.store.journal.end_gathering()
+        if self.filled:
+            filled, self.filled = self.filled, []
+            for session in filled:
+                if self.on_full is not None:
+                    self.on_full(session)
         return 0
+
+    cdef int note_full(self, Task session) except -1:
+        """The control plane hears of it at the end of the turn."""
+        self.filled.append(session)
+        return self.gate.wake(self)
 
     def settle(self) -> None:
         """More of the log is on flash: acknowledge, and send what had to wait."""

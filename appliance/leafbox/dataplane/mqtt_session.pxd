@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from leafbox.dataplane.message cimport Message
 from leafbox.dataplane.mqtt_plane cimport MqttPeer, MqttPlane, Publication
 from leafbox.dataplane.permissions cimport Permissions
-from leafbox.dataplane.routing cimport Receiver, Subscription
+from leafbox.dataplane.routing cimport AccountPlane, Receiver, Subscription
 from leafbox.dataplane.store_block cimport MessageView
 from leafbox.dataplane.stream_ingest cimport Task
 from leafbox.dataplane.sublist cimport Sublist
@@ -24,6 +24,11 @@ cdef packed struct Step:
     uint8_t flags
     uint16_t packet_id
     uint64_t seq
+
+cpdef enum WhenFull:        # what happens to a QoS 1 or 2 message for a session whose queue is at its limit
+    FULL_REFUSES = 0        # it is refused to its publisher, for everybody
+    FULL_DROPS_NEW = 1      # this session does not get it
+    FULL_DROPS_OLD = 2      # the session's oldest goes
 
 cdef struct StepList:
     Step *steps
@@ -84,6 +89,16 @@ cdef class MqttSession(Task):
     # -- queue
     cdef QueueEntry *queue
     cdef Py_ssize_t queue_head, queue_count, queue_capacity
+    cdef Py_ssize_t queue_retained          # of them ENTRY_RETAINED, which are there only while a peer is
+    cdef readonly Py_ssize_t queue_max      # others at most
+    cdef readonly int when_full
+    cdef readonly bint is_full
+    cdef readonly uint64_t dropped          # messages of QoS 1 and 2 that a full queue cost
+    cdef int note_fill(self) except -1
+    cdef bint wants(self, Subscription subscription, MqttInterest interest, Receiver origin, Message *message,
+                    Publication *publication) except -1
+    cdef bint makes_room(self) except -1
+    cdef int drop_head(self) except -1
     # -- in flight
     cdef Inflight *inflight
     cdef Py_ssize_t inflight_capacity
@@ -137,3 +152,6 @@ cdef class MqttSession(Task):
     cdef bint has_received(self, uint16_t packet_id) noexcept
     cdef int note_received(self, uint16_t packet_id) except -1
     cdef bint free_received(self, uint16_t packet_id) except -1
+
+# Whether routing this publish would meet a session that must not lose it and has no room; asked while one is full.
+cdef bint meets_full_queue(AccountPlane account, Receiver origin, Message *message) except -1

@@ -32,7 +32,7 @@ from leafbox.dataplane.mqtt_properties cimport (
     published_qos,
 )
 from leafbox.dataplane.mqtt_topics cimport SUBJECT_GROWTH, subject_to_topic
-from leafbox.dataplane.routing cimport Receiver, Subscription
+from leafbox.dataplane.routing cimport AccountPlane, Receiver, Subscription
 from leafbox.dataplane.stream_ingest cimport StreamIngest, wall_ns
 from leafbox.dataplane.sublist cimport MatchResult, Sublist
 from leafbox.dataplane.subjects cimport matches
@@ -45,6 +45,7 @@ cdef enum:
     PLAIN_HEADER = 26           # a header block up to this size has `Nmqtt-Pub` and nothing else
     TOPIC_BYTES_MAX = 65535
     RECEIVED_BYTES = 8192       # a bit for each packet id
+    QUEUE_MAX = 1000000         # 16 MB of memory; the control plane says what is configured
     REPLY_ROOM = 3
 
 # Scratch of the encoders; used within one call. Grown on demand, bounded by the largest message.
@@ -114,6 +115,60 @@ cdef bint may_receive(Permissions permissions, const char *subject, Py_ssize_t l
     return False
 
 
+cdef bint meets_full_queue(AccountPlane account, Receiver origin, Message *message) except -1:
+    """Sessions that are full and refuse: a message that one of them wants must reach nobody, or those that got it get
+    it again when its publisher tries again. Of a group one member with room is enough."""
+    cdef MatchResult result = account.sublist.match(message.subject, message.subject_len)
+    cdef Publication *publication = current_publication()
+    cdef Py_ssize_t i, group, start = 0
+    cdef Subscription subscription
+    for i in range(result.plain_count):
+        subscription = <Subscription>result.plain[i]
+        if is_barred(subscription, origin, message, publication):
+            return True
+    for group in range(result.group_count):
+        if group_is_barred(result, start, result.group_ends[group], origin, message, publication):
+            return True
+        start = result.group_ends[group]
+    return False
+
+
+cdef bint is_barred(Subscription subscription, Receiver origin, Message *message, Publication *publication) except -1:
+    cdef MqttSession session
+    cdef MqttInterest interest
+    if not isinstance(subscription.receiver, MqttSession):
+        return False
+    session = <MqttSession>subscription.receiver
+    if not session.is_full or session.when_full != FULL_REFUSES:
+        return False
+    interest = <MqttInterest>(subscription if subscription.primary is None else subscription.primary).context
+    if interest.qos == 0 or not session.wants(subscription, interest, origin, message, publication):
+        return False
+    return not session.makes_room()
+
+
+cdef bint group_is_barred(MatchResult result, Py_ssize_t start, Py_ssize_t end, Receiver origin, Message *message,
+                          Publication *publication) except -1:
+    cdef Py_ssize_t i
+    cdef Subscription subscription
+    cdef bint has_barred = False, has_online = False
+    for i in range(start, end):
+        subscription = <Subscription>result.members[i]
+        if not isinstance(subscription.receiver, MqttSession):
+            return False
+        has_online |= (<MqttSession>subscription.receiver).peer is not None
+        has_barred |= is_barred(subscription, origin, message, publication)
+    if not has_barred:
+        return False
+    for i in range(start, end):
+        subscription = <Subscription>result.members[i]
+        # Who is away takes nothing while another member is here.
+        if ((<MqttSession>subscription.receiver).peer is not None or not has_online) and not is_barred(
+                subscription, origin, message, publication):
+            return False
+    return True
+
+
 cdef class MqttSession(Task):
     """A session. The control plane makes it, subscribes for it, and attaches and detaches its connection."""
 
@@ -122,6 +177,7 @@ cdef class MqttSession(Task):
         self.key = key
         self.is_persistent = is_persistent
         self.window = 1024
+        self.queue_max = QUEUE_MAX
         self.index = None
         self.id_lists = [None]
         self.id_numbers = {}
@@ -190,14 +246,9 @@ cdef class MqttSession(Task):
         cdef uint32_t ids = interest.ids
         cdef bint is_first = True, retain
         cdef uint64_t seq
-        if subscription.closed or (interest.skips_dollar and message.subject_len and message.subject[0] == c'$'):
-            return 0
         if publication != NULL and publication.body != message.body:
             publication = NULL
-        if interest.no_local and publication != NULL and origin is self.peer:
-            return 0
-        if (subscription.filters_deliveries and self.permissions is not None
-                and self.permissions.denies_delivery(message.subject, message.subject_len)):
+        if not self.wants(subscription, interest, origin, message, publication):
             return 0
         if interest.is_shared and self.peer is None and self.group_has_others is not None:
             if self.group_has_others(interest):
@@ -219,6 +270,13 @@ cdef class MqttSession(Task):
             return self.send_now(message, publication, interest, retain, ids)
         if not self.is_persistent and self.peer is None:
             return 0
+        if self.is_full and not self.makes_room():
+            if self.when_full != FULL_REFUSES or publication == NULL:
+                self.dropped += 1
+            elif not interest.is_shared:
+                # From another account, or full since a moment ago: the publisher hears that not everybody has it.
+                publication.has_failed = True
+            return 0
         if publication != NULL:
             seq = self.plane.store_once(publication, message)
         else:
@@ -227,6 +285,16 @@ cdef class MqttSession(Task):
             return 0
         self.enqueue(seq, <uint8_t>(qos | (ENTRY_RETAIN if retain else 0)), ids)
         return 1
+
+    cdef bint wants(self, Subscription subscription, MqttInterest interest, Receiver origin, Message *message,
+                    Publication *publication) except -1:
+        """Whether a matching message is meant for this session; `publication` NULL: it does not come from MQTT."""
+        if subscription.closed or (interest.skips_dollar and message.subject_len and message.subject[0] == c'$'):
+            return False
+        if interest.no_local and publication != NULL and origin is self.peer:
+            return False
+        return not (subscription.filters_deliveries and self.permissions is not None
+                    and self.permissions.denies_delivery(message.subject, message.subject_len))
 
     cdef bint takes(self, Subscription subscription, Receiver origin, Message *message) except -1:
         return not subscription.closed
@@ -314,12 +382,59 @@ cdef class MqttSession(Task):
         entry.flags = flags
         entry.ids = ids
         self.queue_count += 1
-        if not flags & ENTRY_RETAINED:
+        if flags & ENTRY_RETAINED:
+            self.queue_retained += 1
+        else:
             self.last_taken = seq
             self.plane.need(seq)
+        return self.note_fill()
+
+    def limit_queue(self, Py_ssize_t most, int when_full) -> None:
+        """At most so many messages wait, and a `WhenFull` for those that are too many."""
+        self.queue_max = most
+        self.when_full = when_full
+        self.note_fill()
+
+    cdef int note_fill(self) except -1:
+        cdef bint is_full = self.queue_count - self.queue_retained >= self.queue_max
+        if is_full == self.is_full:
+            return 0
+        self.is_full = is_full
+        if is_full:
+            self.plane.full_sessions += 1
+            return self.plane.note_full(self)
+        self.plane.full_sessions -= 1
+        return 0
+
+    cdef bint makes_room(self) except -1:
+        """For one more message: by what nobody is to get any more, or by the oldest if that is the policy."""
+        cdef MessageView view
+        cdef QueueEntry *head
+        cdef int64_t now_ns = wall_ns()
+        while self.is_full and self.queue_count:
+            head = &self.queue[self.queue_head]
+            if head.flags & ENTRY_RETAINED:
+                return False
+            if self.load(head.seq, head.flags, &view) != 1 or (view.expires_ns and view.expires_ns <= now_ns):
+                self.expired += 1
+            elif self.when_full == FULL_DROPS_OLD:
+                self.dropped += 1
+            else:
+                return False
+            self.drop_head()
+        return not self.is_full
+
+    cdef int drop_head(self) except -1:
+        cdef QueueEntry entry = self.queue[self.queue_head]
+        self.pop_entry()
+        self.drop_message(entry.seq, entry.flags)
+        if self.is_persistent:
+            self.note(STEP_DONE, entry.flags, 0, entry.seq)
         return 0
 
     cdef int pop_entry(self) except -1:
+        if self.queue[self.queue_head].flags & ENTRY_RETAINED:
+            self.queue_retained -= 1
         self.queue_head = (self.queue_head + 1) & (self.queue_capacity - 1)
         self.queue_count -= 1
         if self.queue_count == 0 and self.queue_capacity > 64:
@@ -327,7 +442,7 @@ cdef class MqttSession(Task):
             free(self.queue)
             self.queue = NULL
             self.queue_head = self.queue_capacity = 0
-        return 0
+        return self.note_fill() if self.is_full else 0
 
     cdef int enqueue(self, uint64_t seq, uint8_t flags, uint32_t ids) except -1:
         cdef QueueEntry entry
@@ -784,6 +899,9 @@ cdef class MqttSession(Task):
             entry.flags = step.flags
             entry.ids = ids
             entry.state = INFLIGHT_SENT
+        elif step.kind == STEP_DONE and step.packet_id == 0:
+            if self.queue_count and self.queue[self.queue_head].seq == step.seq:
+                self.drop_head()
         elif step.kind == STEP_DONE:
             entry = self.find(step.packet_id)
             if entry != NULL and entry.seq == step.seq:
@@ -845,7 +963,7 @@ cdef class MqttSession(Task):
 
     def detach(self) -> None:
         """The connection is gone. Retained QoS 0 messages that were not sent yet are forgotten."""
-        cdef Py_ssize_t i, kept = 0, mask = self.queue_capacity - 1
+        cdef Py_ssize_t i, kept = 0, retained = 0, mask = self.queue_capacity - 1
         cdef QueueEntry *entry
         self.peer = None
         self.held_count = 0
@@ -855,7 +973,9 @@ cdef class MqttSession(Task):
             if entry.flags & ENTRY_QOS:
                 self.queue[(self.queue_head + kept) & mask] = entry[0]
                 kept += 1
+                retained += entry.flags & ENTRY_RETAINED != 0
         self.queue_count = kept
+        self.queue_retained = retained
 
     def discard(self) -> None:
         """The session ends: forget everything and let go of the messages it needed."""
@@ -867,7 +987,8 @@ cdef class MqttSession(Task):
         for i in range(self.queue_count):
             entry = &self.queue[(self.queue_head + i) & (self.queue_capacity - 1)]
             self.drop_message(entry.seq, entry.flags)
-        self.queue_count = 0
+        self.queue_count = self.queue_retained = 0
+        self.note_fill()
         for i in range(self.inflight_capacity):
             if self.inflight[i].state == INFLIGHT_ASSIGNED or self.inflight[i].state == INFLIGHT_SENT:
                 self.drop_message(self.inflight[i].seq, self.inflight[i].flags)

@@ -1,13 +1,25 @@
-"""Configuration of the MQTT 3.1.1 gateway.
+"""Configuration of the MQTT gateway.
 
 Values only. Source: nats-server 2.15.1 `server/mqtt.go`, `server/opts.go`.
 """
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 from leafbox.security.config import SimpleAuthorization, TlsOptions
+
+
+class QueueFull(enum.Enum):
+    """What becomes of a QoS 1 or 2 message that a session has no room for."""
+
+    REFUSE = "refuse"
+    """Nobody gets it, and its publisher hears so: 0x97 in MQTT 5, in MQTT 3 the end of the connection."""
+    DROP_NEW = "drop_new"
+    """That session does not get it. Everybody else does, and the publisher is acknowledged."""
+    DROP_OLD = "drop_old"
+    """That session loses its oldest message instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +42,10 @@ class MqttOptions:
     """Seconds an internal JetStream call may take."""
     ack_pending_max: int = 1024
     """Unacknowledged deliveries per subscription and per session, 1..65535."""
+    queued_messages_max: int = 1_000_000
+    """QoS 1/2 messages that may wait for one client; each costs 16 bytes of memory beside its place on flash."""
+    when_queue_full: QueueFull = QueueFull.REFUSE
+    """A message beyond that: `refuse` it to its publisher, so that none is lost, `drop_new` or `drop_old`."""
     jetstream_domain: str = ""
     """JetStream domain that holds sessions and messages; empty: this server's."""
     stream_replicas: int = 0

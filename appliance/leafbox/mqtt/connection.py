@@ -367,7 +367,7 @@ class MqttClient(MqttConnection):
     def on_not_stored(self, subject: bytes) -> None:
         """MQTT 3 has no refusal, so the connection ends and the message stays with its sender."""
         self.context.logger.error(
-            "%s - the store takes no message, so %r is not acknowledged", self, subject.decode("utf-8", "replace")
+            "%s - there is no room to keep %r, so it is not acknowledged", self, subject.decode("utf-8", "replace")
         )
         self.close("Insufficient Storage")
 

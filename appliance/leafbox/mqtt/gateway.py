@@ -72,6 +72,11 @@ class MqttGateway:
         for sessions in self._accounts.values():
             sessions.stop()
 
+    def apply_options(self) -> None:
+        """After a reload."""
+        for sessions in self._accounts.values():
+            sessions.apply_options()
+
     def sessions_of(self, account: Account) -> AccountSessions:
         """The account's sessions. Raises `LeafboxError` when it has no JetStream, or no room for the streams."""
         found = self._accounts.get(account.name)
@@ -94,7 +99,7 @@ class MqttGateway:
         except RequestRejected as rejected:
             raise LeafboxError(f'no streams for MQTT in account "{account.name}": {rejected}') from rejected
         loop = asyncio.get_running_loop()
-        sessions = AccountSessions(account, assets, self._gate, self._store, loop)
+        sessions = AccountSessions(account, assets, self._gate, self._store, loop, self._options)
         self._accounts[account.name] = sessions
         for record, steps in self._restored.pop(account.name, []):
             sessions.restore(record, steps)

@@ -44,6 +44,7 @@ class Session:
         "interests",
         "is_stored",
         "owner",
+        "quiet_until_s",
         "records",
         "user",
         "version",
@@ -70,6 +71,8 @@ class Session:
         self.expiry_timer: TimerHandle | None = None
         self.is_stored = False
         """The log knows of it."""
+        self.quiet_until_s = 0.0
+        """Nothing is logged of its full queue before this monotonic time."""
         self.will: PendingWill | None = None
         """Not sent and not called off: of the client that is here, or waiting for its delay. Part of the record."""
         self.will_timer: TimerHandle | None = None

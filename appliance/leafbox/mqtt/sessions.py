@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,11 @@ import msgspec
 
 from leafbox.broker.account import Account
 from leafbox.dataplane.mqtt_plane import MqttPlane
-from leafbox.dataplane.mqtt_session import MqttInterest, MqttSession
+from leafbox.dataplane.mqtt_session import MqttInterest, MqttSession, WhenFull
 from leafbox.dataplane.stream_ingest import CommitGate
 from leafbox.mqtt.absent_sender import AbsentSender
 from leafbox.mqtt.assets import Assets
+from leafbox.mqtt.config import MqttOptions, QueueFull
 from leafbox.mqtt.ports import RightsOfUser, SessionStore, SessionValue
 from leafbox.mqtt.records import SessionRecord, decode_record, encode_record
 from leafbox.mqtt.session import Session
@@ -32,6 +34,19 @@ logger = logging.getLogger(__name__)
 
 # The longest time a timer of the loop is set for; longer waits are taken in pieces.
 TIMER_MAX_S = 3600.0
+# A queue at its limit may fill and empty with every message; a person is told this often.
+FULL_WARNING_INTERVAL_S = 60.0
+
+_WHEN_FULL = {
+    QueueFull.REFUSE: WhenFull.FULL_REFUSES,
+    QueueFull.DROP_NEW: WhenFull.FULL_DROPS_NEW,
+    QueueFull.DROP_OLD: WhenFull.FULL_DROPS_OLD,
+}
+_CONSEQUENCES = {
+    QueueFull.REFUSE: "publishers of what it subscribed to are refused",
+    QueueFull.DROP_NEW: "it loses new messages",
+    QueueFull.DROP_OLD: "it loses its oldest messages",
+}
 
 
 def record_key(account: str, client_id: str) -> bytes:
@@ -49,8 +64,10 @@ class AccountSessions:
         gate: CommitGate,
         store: SessionStore,
         loop: asyncio.AbstractEventLoop,
+        options: Callable[[], MqttOptions],
     ) -> None:
         self.account = account
+        self._options = options
         self.assets = assets
         self.store = store
         self.gate = gate
@@ -59,6 +76,7 @@ class AccountSessions:
             account, assets.messages.ingest, assets.retained.ingest, gate, partial(store.extend, SessionValue.PROGRESS)
         )
         self.plane.is_restoring = True
+        self.plane.on_full = self._queue_is_full
         self.by_id: dict[str, Session] = {}
         self._by_key: dict[bytes, Session] = {}
         self._groups: dict[tuple[bytes | None, bytes], set[Session]] = {}
@@ -86,6 +104,7 @@ class AccountSessions:
         key = record_key(self.account.name, client_id) if has_record else b""
         core = MqttSession(self.plane, key, is_persistent=expiry_s > 0)
         core.group_has_others = self.group_has_others
+        self._limit_queue(core)
         session = Session(self, client_id, core, expiry_s)
         self.by_id[client_id] = session
         if key:
@@ -173,6 +192,31 @@ class AccountSessions:
         """Whether the log takes nothing at the moment, so that waiting for it would be in vain."""
         journal = self.assets.messages.store.journal
         return journal is not None and journal.is_refusing
+
+    # -- full queues ---------------------------------------------------------------------------------------------------
+
+    def _limit_queue(self, core: MqttSession) -> None:
+        options = self._options()
+        core.limit_queue(options.queued_messages_max, _WHEN_FULL[options.when_queue_full])
+
+    def apply_options(self) -> None:
+        """After a reload."""
+        for session in self.by_id.values():
+            self._limit_queue(session.core)
+
+    def _queue_is_full(self, core: MqttSession) -> None:
+        session = next((each for each in self.by_id.values() if each.core is core), None)
+        if session is None or time.monotonic() < session.quiet_until_s:
+            return
+        session.quiet_until_s = time.monotonic() + FULL_WARNING_INTERVAL_S
+        logger.warning(
+            "the queue of an MQTT session is full client_id=%r account=%s messages=%d consequence=%r: %s",
+            session.client_id,
+            self.account.name,
+            core.queued,
+            _CONSEQUENCES[self._options().when_queue_full],
+            "bring the client back, remove its session, or raise mqtt.max_queued_messages",
+        )
 
     # -- shared subscriptions -----------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """Keys of the `websocket {}` and `mqtt {}` blocks.
 
-Source: nats-server 2.15.1 `parseWebsocket`, `parseMQTT`.
+Source: nats-server 2.15.1 `parseWebsocket`, `parseMQTT`; `max_queued_messages` and `when_queue_full` are ours.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ from leafbox.app.configuration.fields import (
 from leafbox.app.configuration.go_text import type_name
 from leafbox.app.configuration.problems import fail, problem_at
 from leafbox.app.configuration.tls_keys import TLS_KEYS, tls
+from leafbox.mqtt.config import QueueFull
+
+# 16 bytes of memory each: 1.6 GB for one session is beyond any box.
+QUEUED_MESSAGES_LIMIT = 100_000_000
 
 
 def _handshake_timeout(entry: Entry) -> object:
@@ -99,6 +103,21 @@ def _ack_pending(entry: Entry) -> object:
     return number
 
 
+def _queued_messages(entry: Entry) -> object:
+    number = as_integer(entry.node)
+    if not 1 <= number <= QUEUED_MESSAGES_LIMIT:
+        fail(entry.node, f"invalid value {number}, should in [1..{QUEUED_MESSAGES_LIMIT}] range")
+    return number
+
+
+def _queue_full(entry: Entry) -> object:
+    try:
+        return QueueFull(entry.node.value)
+    except ValueError:
+        names = ", ".join(each.value for each in QueueFull)
+        fail(entry.node, f"when_queue_full is one of {names}, not {entry.node.value!r}")
+
+
 def _consumer_replicas(entry: Entry) -> object:
     reason = "consumer replicas setting ignored in this server version"
     entry.reading.problems.warn_use(entry.node, entry.key, reason)
@@ -116,6 +135,8 @@ MQTT_KEYS = Block(
         Key(("ack_wait", "ackwait"), "mqtt.ack_wait_s", duration("ack_wait")),
         Key(("js_api_timeout", "api_timeout"), "mqtt.api_timeout_s", duration("js_api_timeout")),
         Key(("max_ack_pending", "max_pending", "max_inflight"), "mqtt.ack_pending_max", _ack_pending),
+        Key(("max_queued_messages",), "mqtt.queued_messages_max", _queued_messages),
+        Key(("when_queue_full",), "mqtt.when_queue_full", _queue_full),
         Key(("js_domain",), "mqtt.jetstream_domain", string),
         Key(("stream_replicas",), "mqtt.stream_replicas", integer),
         Key(("consumer_replicas",), "", _consumer_replicas),

@@ -173,6 +173,8 @@ _MQTT_FREE = (
     "tls",
     "ack_wait_s",
     "ack_pending_max",
+    "queued_messages_max",
+    "when_queue_full",
     "stream_replicas",
     "is_consumer_storage_memory",
     "consumer_inactive_threshold_s",

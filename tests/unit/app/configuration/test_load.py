@@ -24,6 +24,7 @@ from leafbox.broker.config import (
     WriteTimeoutPolicy,
 )
 from leafbox.leaf.config import CompressionMode, LeafUrl
+from leafbox.mqtt.config import QueueFull
 from leafbox.protocol.errors import ConfigError
 
 
@@ -221,3 +222,15 @@ def test_what_the_reader_stores_has_the_type_the_option_declares(tmp_path: Path)
 
     check(TOP_LEVEL_KEYS)
     assert checked > 100
+
+
+@pytest.mark.capability("MQ12", "CF01")
+def test_the_limits_of_mqtt_queues(tmp_path: Path) -> None:
+    options = load("mqtt { max_queued_messages: 10, when_queue_full: drop_old }", tmp_path)
+    assert (options.mqtt.queued_messages_max, options.mqtt.when_queue_full) == (10, QueueFull.DROP_OLD)
+    for text, reason in (
+        ("max_queued_messages: 0", "invalid value 0"),
+        ("when_queue_full: dropp", "when_queue_full is one of refuse, drop_new, drop_old, not 'dropp'"),
+    ):
+        with pytest.raises(ConfigError, match=reason):
+            load(f"mqtt {{ {text} }}", tmp_path)

@@ -1,0 +1,99 @@
+"""A client that stays away: what its full queue means for those who publish, for itself and for a person who looks."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from leafbox.protocol.mqtt.packets import Puback, Publish, Version
+from leafbox.protocol.mqtt.reason_codes import ReasonCode
+from tests.support.mqtt_brokers import BrokerKind, MqttBroker
+from tests.support.mqtt_client import RawMqttClient
+
+OPEN: list[RawMqttClient] = []
+
+
+@pytest.fixture(autouse=True)
+def closes_clients() -> Iterator[None]:
+    """Whatever a test opened ends with it."""
+    yield
+    while OPEN:
+        OPEN.pop().close()
+
+
+def client(broker: MqttBroker, name: str, version: Version = Version.V3_1_1, *, clean: bool = True) -> RawMqttClient:
+    made = RawMqttClient(broker.port, version)
+    OPEN.append(made)
+    assert made.connect(name, clean=clean).reason_code is ReasonCode.SUCCESS
+    return made
+
+
+def answers(publisher: RawMqttClient, *payloads: bytes) -> list[ReasonCode]:
+    codes = []
+    for number, payload in enumerate(payloads, 1):
+        publisher.send(Publish(b"q/x", payload, 1, packet_id=number))
+        codes.append(publisher.expect(Puback).reason_code)
+    return codes
+
+
+def waiting(broker: MqttBroker, count: int) -> list[bytes]:
+    """What the client gets that comes back, acknowledged."""
+    back = client(broker, "away", clean=False)
+    found = []
+    for _ in range(count):
+        message = back.expect(Publish)
+        back.send(Puback(message.packet_id))
+        found.append(message.payload)
+    assert back.until_ping() == []
+    back.disconnect()
+    return found
+
+
+@pytest.mark.capability("MQ06", "MQ12", "MQ15")
+def test_a_full_queue_refuses_until_there_is_room(tmp_path: Path) -> None:
+    """Nothing acknowledged is lost, over a restart too: 0x97 in MQTT 5, MQTT 3 closes, the log says whose queue it is."""
+    limits = "max_queued_messages: 3"
+    with MqttBroker(BrokerKind.LEAFBOX, tmp_path, mqtt=limits) as broker:
+        away = client(broker, "away", clean=False)
+        away.subscribe("q/#", 1)
+        away.disconnect()
+        publisher = client(broker, "new", Version.V5)
+        kept = answers(publisher, b"1", b"2", b"3", b"4")
+        assert kept == [ReasonCode.SUCCESS] * 3 + [ReasonCode.QUOTA_EXCEEDED]
+        old = client(broker, "old")
+        old.send(Publish(b"q/x", b"5", 1, packet_id=9))
+        assert old.until_closed() == []
+        assert broker.server is not None
+        broker.server.wait_for_log(r"queue of an MQTT session is full client_id='away' account=\$G messages=3")
+        broker.restart(crash=True)
+        publisher = client(broker, "new", Version.V5)
+        assert answers(publisher, b"6") == [ReasonCode.QUOTA_EXCEEDED]
+        assert waiting(broker, 3) == [b"1", b"2", b"3"]
+        assert answers(publisher, b"7") == [ReasonCode.SUCCESS]
+        assert waiting(broker, 1) == [b"7"]
+
+
+@pytest.mark.capability("MQ06", "MQ12")
+def test_a_queue_that_drops_its_oldest(tmp_path: Path) -> None:
+    """Where that is configured; the policy and the limit can be changed while the server runs."""
+    with MqttBroker(BrokerKind.LEAFBOX, tmp_path, mqtt="max_queued_messages: 2, when_queue_full: drop_old") as broker:
+        away = client(broker, "away", clean=False)
+        away.subscribe("q/#", 1)
+        away.disconnect()
+        publisher = client(broker, "new", Version.V5)
+        assert answers(publisher, b"1", b"2", b"3") == [ReasonCode.SUCCESS] * 3
+        server = broker.server
+        assert server is not None
+        text = server.config_path.read_text(encoding="utf-8")
+        changed = text.replace("max_queued_messages: 2, when_queue_full: drop_old", "max_queued_messages: 3")
+        assert changed != text
+        server.config_path.write_text(changed, encoding="utf-8")
+        seen = server.log_line_count
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log("Reloaded server configuration", after=seen)
+        assert answers(publisher, b"4", b"5") == [ReasonCode.SUCCESS, ReasonCode.QUOTA_EXCEEDED]
+        broker.restart(crash=True)
+        assert waiting(broker, 3) == [b"2", b"3", b"4"]
