@@ -54,7 +54,7 @@ def waiting(broker: MqttBroker, count: int) -> list[bytes]:
 
 @pytest.mark.capability("MQ06", "MQ12", "MQ15")
 def test_a_full_queue_refuses_until_there_is_room(tmp_path: Path) -> None:
-    """Nothing acknowledged is lost, over a restart too: 0x97 in MQTT 5, MQTT 3 closes, the log says whose queue it is."""
+    """Nothing acknowledged is lost, over a restart too: MQTT 5 hears 0x97, MQTT 3 closes, the log names the session."""
     limits = "max_queued_messages: 3"
     with MqttBroker(BrokerKind.LEAFBOX, tmp_path, mqtt=limits) as broker:
         away = client(broker, "away", clean=False)
