@@ -159,6 +159,11 @@ class JetstreamReporter:
                 detail["config"] = to_object(consumer.config)
             else:
                 detail.pop("config", None)
+        for shown in stream.shown_infos() if options.consumers else []:
+            detail = to_object(shown)
+            if not options.config:
+                detail.pop("config", None)
+            details.append(detail)
         if details:
             document["consumer_detail"] = details
         document.update({name: info[name] for name in ("mirror", "sources") if name in info})

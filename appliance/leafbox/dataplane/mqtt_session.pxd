@@ -38,6 +38,7 @@ cdef enum EntryFlag:
     ENTRY_QOS = 3
     ENTRY_RETAIN = 4        # goes out with the RETAIN flag
     ENTRY_RETAINED = 8      # `seq` is of $MQTT_rmsgs, not of $MQTT_msgs
+    ENTRY_AGAIN = 16        # in flight, and sent more than once
 
 cdef struct QueueEntry:
     uint64_t seq
@@ -105,6 +106,8 @@ cdef class MqttSession(Task):
     cdef readonly Py_ssize_t inflight_count
     cdef uint16_t next_packet_id
     cdef uint64_t order
+    cdef uint64_t given_out                 # messages of $MQTT_msgs that got a packet id, ever
+    cdef uint64_t last_given_out            # the newest of them
     cdef uint64_t last_taken                # newest message of $MQTT_msgs that was queued
     cdef Held *held
     cdef Py_ssize_t held_count, held_capacity
@@ -140,6 +143,7 @@ cdef class MqttSession(Task):
     cdef Inflight *place(self, uint16_t packet_id) except NULL
     cdef int grow_inflight(self) except -1
     cdef Inflight *find(self, uint16_t packet_id) noexcept
+    cdef int note_given_out(self, uint64_t seq, uint8_t flags) except -1
     cdef int load(self, uint64_t seq, uint8_t flags, MessageView *view) except -1
     cdef int send_stored(self, uint64_t seq, uint8_t flags, uint32_t ids, uint16_t packet_id, bint again) except -1
     cdef int hold(self, uint16_t packet_id) except -1

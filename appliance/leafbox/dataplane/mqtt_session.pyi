@@ -1,10 +1,19 @@
 from collections.abc import Callable
 from enum import IntEnum
+from typing import NamedTuple
 
 from leafbox.dataplane.mqtt_plane import MqttPeer, MqttPlane
 from leafbox.dataplane.permissions import Permissions
 from leafbox.dataplane.routing import Subscription
 from leafbox.dataplane.stream_ingest import Task
+
+class SessionProgress(NamedTuple):
+    waiting: int
+    ack_pending: int
+    redelivered: int
+    given_out: int
+    last_given_out_seq: int
+    floor_seq: int
 
 class WhenFull(IntEnum):
     FULL_REFUSES = 0
@@ -89,4 +98,5 @@ class MqttSession(Task):
     def discard(self) -> None: ...
     def send_retained(self, interest: MqttInterest, subject: bytes) -> int: ...
     def resend_after(self, before_ns: int) -> int: ...
+    def progress(self) -> SessionProgress: ...
     def needed_seqs(self) -> list[int]: ...

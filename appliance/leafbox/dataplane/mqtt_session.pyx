@@ -37,6 +37,20 @@ from leafbox.dataplane.stream_ingest cimport StreamIngest, wall_ns
 from leafbox.dataplane.sublist cimport MatchResult, Sublist
 from leafbox.dataplane.subjects cimport matches
 
+from typing import NamedTuple
+
+
+class SessionProgress(NamedTuple):
+    """A session at one moment; messages of QoS 1 and 2 that are not retained ones."""
+
+    waiting: int
+    ack_pending: int
+    redelivered: int
+    given_out: int
+    last_given_out_seq: int
+    floor_seq: int
+
+
 cdef enum:
     # Output of one peer at which its queue waits for the kernel: enough for a full socket buffer.
     PUMP_BYTES = 256 * 1024
@@ -526,7 +540,9 @@ cdef class MqttSession(Task):
             entry.sent_ns = monotonic_ns()
             if entry.state == INFLIGHT_ASSIGNED:
                 self.hold(entry.packet_id)
-            elif self.send_stored(entry.seq, entry.flags, entry.ids, entry.packet_id, True) == 0:
+                continue
+            entry.flags |= ENTRY_AGAIN
+            if self.send_stored(entry.seq, entry.flags, entry.ids, entry.packet_id, True) == 0:
                 self.finish(entry)
         if self.again_count() == 0:
             self.again = None
@@ -547,6 +563,7 @@ cdef class MqttSession(Task):
         flight.seq = entry.seq
         flight.flags = entry.flags
         flight.ids = entry.ids
+        self.note_given_out(entry.seq, entry.flags)
         flight.sent_ns = monotonic_ns()
         if self.is_persistent:
             self.note(STEP_SENT, entry.flags, packet_id, entry.seq)
@@ -558,6 +575,12 @@ cdef class MqttSession(Task):
         sent = self.send_stored(entry.seq, entry.flags, entry.ids, packet_id, False)
         if sent == 0:
             self.finish(self.find(packet_id))
+        return 0
+
+    cdef int note_given_out(self, uint64_t seq, uint8_t flags) except -1:
+        if not flags & ENTRY_RETAINED:
+            self.given_out += 1
+            self.last_given_out = seq
         return 0
 
     cdef int load(self, uint64_t seq, uint8_t flags, MessageView *view) except -1:
@@ -899,6 +922,7 @@ cdef class MqttSession(Task):
             entry.flags = step.flags
             entry.ids = ids
             entry.state = INFLIGHT_SENT
+            self.note_given_out(step.seq, step.flags)
         elif step.kind == STEP_DONE and step.packet_id == 0:
             if self.queue_count and self.queue[self.queue_head].seq == step.seq:
                 self.drop_head()
@@ -1047,7 +1071,9 @@ cdef class MqttSession(Task):
             entry.sent_ns = monotonic_ns()
             if entry.state == INFLIGHT_RELEASED:
                 self.send_pubrel(entry.packet_id)
-            elif self.send_stored(entry.seq, entry.flags, entry.ids, entry.packet_id, True) == 0:
+                continue
+            entry.flags |= ENTRY_AGAIN
+            if self.send_stored(entry.seq, entry.flags, entry.ids, entry.packet_id, True) == 0:
                 self.finish(entry)
         return len(due)
 
@@ -1055,6 +1081,21 @@ cdef class MqttSession(Task):
     def queued(self) -> int:
         """Messages that wait to be sent."""
         return self.queue_count
+
+    def progress(self) -> SessionProgress:
+        """Where the session stands in $MQTT_msgs, as a consumer of it would say."""
+        cdef Py_ssize_t i, ack_pending = 0, redelivered = 0
+        cdef uint64_t floor = self.last_given_out
+        cdef Inflight *entry
+        for i in range(self.inflight_capacity):
+            entry = &self.inflight[i]
+            if entry.state == INFLIGHT_ASSIGNED or entry.state == INFLIGHT_SENT:
+                if not entry.flags & ENTRY_RETAINED:
+                    ack_pending += 1
+                    redelivered += entry.flags & ENTRY_AGAIN != 0
+                    floor = min(floor, entry.seq - 1)
+        return SessionProgress(self.queue_count - self.queue_retained, ack_pending, redelivered, self.given_out,
+                               self.last_given_out, floor)
 
     def needed_seqs(self) -> list[int]:
         """Stored messages that the session still needs, oldest first."""

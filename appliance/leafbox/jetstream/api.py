@@ -12,10 +12,11 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from leafbox.jetstream.context import API_LEVEL
-from leafbox.jetstream.names import PROTECTED_PREFIX
+from leafbox.jetstream.names import PROTECTED_PREFIX, SHOWN_PREFIX
 from leafbox.protocol.errors import RequestRejected, StoreError
 from leafbox.protocol.jetstream import error_catalog as errors
 from leafbox.protocol.jetstream import headers
+from leafbox.protocol.jetstream.consumer_config import CreateConsumerRequest
 from leafbox.protocol.jetstream.go_json import GoStruct, InvalidJson, JsonObject, decode, encode, to_object, unmarshal
 
 if TYPE_CHECKING:
@@ -130,7 +131,12 @@ class ApiRouter:
         stream = self._owner.streams.get(tokens[3])
         consumer = stream.consumers.get(tokens[4]) if stream is not None else None
         if consumer is None:
-            return False
+            if stream is None or stream.shown is None or stream.shown.info(tokens[4], is_listed=True) is None:
+                return False
+            # An MQTT session: its messages are its client's.
+            if reply:
+                self._owner.account.publish(reply, b"", b"", headers.status(409, "Consumer is push based"))
+            return None
         consumer.request(reply, header, payload)
         return None
 
@@ -191,6 +197,15 @@ _CHANGES = {
     ("STREAM", "MSG", "DELETE"): 3,
 }
 """Requests that change a stream, and where its name stands."""
+_CONSUMER_CHANGES = {
+    ("CONSUMER", "CREATE"): 2,
+    ("CONSUMER", "DURABLE", "CREATE"): 3,
+    ("CONSUMER", "DELETE"): 2,
+    ("CONSUMER", "PAUSE"): 2,
+    ("CONSUMER", "UNPIN"): 2,
+    ("CONSUMER", "RESET"): 2,
+}
+"""Requests that change a consumer; its name stands behind the stream's, or in the body."""
 
 
 def refuse_tampering(call: ApiCall) -> None:
@@ -200,6 +215,26 @@ def refuse_tampering(call: ApiCall) -> None:
         raise errors.STREAM_INVALID_CONFIG.rejected(
             err=f"stream {call.tokens[at]} belongs to the MQTT gateway and is changed by nobody else"
         )
+    at = _CONSUMER_CHANGES.get(tuple(call.tokens[:2])) or _CONSUMER_CHANGES.get(tuple(call.tokens[:3]))
+    if at is None or len(call.tokens) <= at or not call.tokens[at].startswith(PROTECTED_PREFIX):
+        return
+    for name in (*call.tokens[at + 1 : at + 2], *_names_in_body(call)):
+        if name.startswith(SHOWN_PREFIX):
+            raise errors.CONSUMER_CREATE.rejected(
+                err=f"consumer {name} stands for an MQTT session and is changed by its client only; "
+                "an administrator can remove the session"
+            )
+
+
+def _names_in_body(call: ApiCall) -> tuple[str, ...]:
+    """The names that a request to make a consumer gives it; a body that is no such request fails later."""
+    if "CREATE" not in call.tokens[:3]:
+        return ()
+    try:
+        config = unmarshal(CreateConsumerRequest, call.body).config
+    except InvalidJson:
+        return ()
+    return config.durable_name, config.name
 
 
 def paged(total: int, offset: int, limit: int) -> JsonObject:

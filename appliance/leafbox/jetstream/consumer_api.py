@@ -133,7 +133,9 @@ def _sourcing_config(call: ApiCall, stream: Stream, config: ConsumerConfig) -> C
 def names(call: ApiCall) -> JsonObject:
     """`CONSUMER.NAMES.<stream>`."""
     request = call.decoded(PagedRequest)
-    found = sorted(consumer.name for consumer in call.stream().public_consumers())
+    stream = call.stream()
+    shown = stream.shown.names() if stream.shown is not None else []
+    found = sorted([*(consumer.name for consumer in stream.public_consumers()), *shown])
     page = paged(len(found), request.offset, NAMES_LIMIT)
     return {**page, "consumers": list(found[max(request.offset, 0) :][:NAMES_LIMIT])}
 
@@ -141,10 +143,17 @@ def names(call: ApiCall) -> JsonObject:
 def listing(call: ApiCall) -> JsonObject:
     """`CONSUMER.LIST.<stream>`; shows the stored metadata only, as nats-server does."""
     request = call.decoded(PagedRequest)
-    found = sorted(call.stream().public_consumers(), key=lambda consumer: consumer.name)
+    stream = call.stream()
+    own = {consumer.name: consumer for consumer in stream.public_consumers()}
+    shown = stream.shown
+    found = sorted([*own, *(shown.names() if shown is not None else ())])
     page = paged(len(found), request.offset, LIST_LIMIT)
-    selected = found[max(request.offset, 0) :][:LIST_LIMIT]
-    infos = [msgspec.structs.replace(consumer.info(), config=consumer.config) for consumer in selected]
+    infos = []
+    for name in found[max(request.offset, 0) :][:LIST_LIMIT]:
+        if name in own:
+            infos.append(msgspec.structs.replace(own[name].info(), config=own[name].config))
+        elif shown is not None and (info := shown.info(name, is_listed=True)) is not None:
+            infos.append(info)
     return {**page, "consumers": [embedded(info) for info in infos]}
 
 
@@ -152,6 +161,9 @@ def info(call: ApiCall) -> JsonObject:
     """`CONSUMER.INFO.<stream>.<consumer>`."""
     if not call.is_empty:
         raise errors.NOT_EMPTY_REQUEST.rejected()
+    shown = call.stream().shown
+    if shown is not None and (found := shown.info(call.tokens[3])) is not None:
+        return embedded(found)
     return embedded(call.consumer().info())
 
 

@@ -9,6 +9,9 @@ import string
 PROTECTED_PREFIX = "$MQTT_"
 """Streams whose name begins so belong to the MQTT gateway; the API shows them and changes nothing of them."""
 
+SHOWN_PREFIX = "mqtt_"
+"""So begin the names of consumers that stand for MQTT sessions; nobody makes others of such names there."""
+
 _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 

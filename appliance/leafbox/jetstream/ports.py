@@ -12,6 +12,7 @@ from typing import Protocol
 
 from leafbox.dataplane.stream_store import StreamStore
 from leafbox.protocol.jetstream.go_json import JsonObject
+from leafbox.protocol.jetstream.info import ConsumerInfo
 
 
 class ValueKind(enum.IntEnum):
@@ -75,6 +76,22 @@ class DurableStore(Protocol):
     @property
     def is_accepting(self) -> bool:
         """False while the store cannot take messages (failed, full); the API refuses with 10023 then."""
+        ...
+
+
+class ShownConsumers(Protocol):
+    """Who else reads a stream, in the form of consumers: shown by the API, changed by nobody through it."""
+
+    def count(self) -> int:
+        """How many there are."""
+        ...
+
+    def names(self) -> list[str]:
+        """Their names; all begin with `names.SHOWN_PREFIX`."""
+        ...
+
+    def info(self, name: str, *, is_listed: bool = False) -> ConsumerInfo | None:
+        """One of them, shorter where many are listed; None: there is none of that name."""
         ...
 
 

@@ -23,7 +23,7 @@ from leafbox.jetstream.direct_get import DirectGet
 from leafbox.jetstream.expiry import Expiry
 from leafbox.jetstream.fast_batches import FastBatches
 from leafbox.jetstream.names import PROTECTED_PREFIX, short_hash
-from leafbox.jetstream.ports import ValueKind
+from leafbox.jetstream.ports import ShownConsumers, ValueKind
 from leafbox.jetstream.publish_rules import DuplicateMessage
 from leafbox.jetstream.publisher import Publisher
 from leafbox.jetstream.schedules import Schedules
@@ -32,7 +32,7 @@ from leafbox.protocol.jetstream import error_catalog as errors
 from leafbox.protocol.jetstream import headers, subjects
 from leafbox.protocol.jetstream.go_json import encode
 from leafbox.protocol.jetstream.go_time import ZERO_TIME, format_time
-from leafbox.protocol.jetstream.info import StreamInfo, StreamState
+from leafbox.protocol.jetstream.info import ConsumerInfo, StreamInfo, StreamState
 from leafbox.protocol.jetstream.stream_config import (
     DiscardPolicy,
     PersistMode,
@@ -78,6 +78,8 @@ class Stream:
         self._subscriptions: dict[str, Subscription] = {}
         # The MQTT gateway's streams: their subjects are for show, only the gateway writes, through `ingest`.
         self.is_protected = config.name.startswith(PROTECTED_PREFIX)
+        self.shown: ShownConsumers | None = None
+        """MQTT sessions that read it without being consumers."""
         self.ingest.on_special = self.publisher.on_special
         self.ingest.on_refused = self.publisher.on_refused
         self.ingest.takes_fast_batches = True
@@ -351,6 +353,14 @@ class Stream:
         """Consumers that the API shows and limits count."""
         return [consumer for consumer in self.consumers.values() if not consumer.config.direct]
 
+    def shown_infos(self) -> list[ConsumerInfo]:
+        """Those that only look like consumers, by name."""
+        shown = self.shown
+        if shown is None:
+            return []
+        found = (shown.info(name, is_listed=True) for name in sorted(shown.names()))
+        return [info for info in found if info is not None]
+
     # -- snapshots ----------------------------------------------------------------------------------------------------
 
     def state(self) -> StreamState:
@@ -365,7 +375,7 @@ class Stream:
             last_ts=state.last_ts_ns if state.last_ts_ns else ZERO_TIME,
             num_subjects=state.subject_count,
             num_deleted=state.deleted_count,
-            consumer_count=len(self.public_consumers()),
+            consumer_count=len(self.public_consumers()) + (self.shown.count() if self.shown is not None else 0),
         )
 
     def info(self, *, with_domain: bool = True) -> StreamInfo:

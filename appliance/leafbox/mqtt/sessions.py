@@ -21,6 +21,7 @@ from leafbox.mqtt.config import MqttOptions, QueueFull
 from leafbox.mqtt.ports import RightsOfUser, SessionStore, SessionValue
 from leafbox.mqtt.records import SessionRecord, decode_record, encode_record
 from leafbox.mqtt.session import Session
+from leafbox.mqtt.session_consumers import SessionConsumers
 from leafbox.mqtt.session_stream import SessionStream
 from leafbox.mqtt.will import PendingWill
 
@@ -81,6 +82,7 @@ class AccountSessions:
         self._by_key: dict[bytes, Session] = {}
         self._groups: dict[tuple[bytes | None, bytes], set[Session]] = {}
         self._shown = SessionStream(assets.sessions, loop)
+        assets.messages.shown = SessionConsumers(self.by_id, options, time.time_ns)
 
     # -- finding and making -------------------------------------------------------------------------------------------
 
