@@ -26,7 +26,7 @@ from leafbox.broker.config import (
 )
 from leafbox.broker.request_info import with_request_info
 from leafbox.broker.transform import SubjectTransform, tokenize_wildcards
-from leafbox.dataplane.routing import CallbackReceiver, Receiver, Subscription
+from leafbox.dataplane.routing import CallbackReceiver, InboxReceiver, Receiver, Subscription
 from leafbox.dataplane.subjects import is_subset, subject_matches, subjects_collide
 from leafbox.protocol.errors import ConfigError
 
@@ -63,7 +63,8 @@ class ResponseMap:
     def open(self, account: Account, reply: bytes, kind: ServiceResponseType, threshold_s: float) -> bytes:
         """A fresh reply subject whose answers go to `reply` in `account`."""
         if self._subscription is None:
-            self._subscription = self._account.subscribe(self._prefix + b">", self._answer)
+            self._subscription = Subscription(self._account, InboxReceiver(self._answer), self._prefix + b">")
+            self._account.add(self._subscription)
         self._drop_late()
         subject = self._prefix + _random_token()
         deadline = time.monotonic() + (threshold_s or RESPONSE_THRESHOLD_S)
@@ -82,15 +83,20 @@ class ResponseMap:
                 break
             del self._pending[subject]
 
-    def _answer(self, subject: bytes, reply: bytes, header: bytes, payload: bytes, origin: Receiver | None) -> bool:
-        pending = self._pending.get(subject)
+    def _answer(
+        self, inbox: bytes, subject: bytes, reply: bytes, header: bytes, payload: bytes, origin: Receiver | None
+    ) -> bool:
+        pending = self._pending.get(inbox)
         if pending is None or pending.deadline < time.monotonic():
-            self._pending.pop(subject, None)
+            self._pending.pop(inbox, None)
             return False
         # An empty message ends a streamed answer like a chunked one (seen with nats-server 2.15.1).
         is_last = pending.kind is ServiceResponseType.SINGLETON or not (payload or header)
         if is_last:
-            del self._pending[subject]
+            del self._pending[inbox]
+        if subject != inbox:
+            # A stream's message keeps its own subject on the way to whoever pulls from another account.
+            return pending.account.publish_to(pending.reply, subject, payload, reply, header) > 0
         return pending.account.publish(pending.reply, payload, reply, header, origin) > 0
 
 

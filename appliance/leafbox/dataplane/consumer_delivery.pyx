@@ -18,10 +18,10 @@ from leafbox.dataplane.consumer_progress cimport ACK_FLOW_CONTROL, ConsumerProgr
 from leafbox.dataplane.consumer_requests cimport PullRequest, WaitQueue
 from leafbox.dataplane.message cimport Message
 from leafbox.dataplane.nats_connection cimport write_number
-from leafbox.dataplane.routing cimport Subscription
+from leafbox.dataplane.routing cimport Subscription, deliver_as
 from leafbox.dataplane.store_block cimport MessageView
 from leafbox.dataplane.store_subjects cimport SubjectFilter
-from leafbox.dataplane.stream_ingest cimport StreamIngest, deliver_as, wall_ns
+from leafbox.dataplane.stream_ingest cimport StreamIngest, wall_ns
 from leafbox.dataplane.sublist cimport MatchResult
 
 cdef enum:

@@ -41,6 +41,10 @@ cdef class Subscription:
 cdef class CallbackReceiver(Receiver):
     # An internal Python subscriber: services, events, control plane. Not for the hot path.
     cdef readonly object callback
+    cdef object call(self, Receiver origin, Message *message)
+
+cdef class InboxReceiver(CallbackReceiver):
+    pass
 
 cdef class AccountPlane:
     cdef readonly Sublist sublist
@@ -51,3 +55,6 @@ cdef Py_ssize_t route(AccountPlane account, Receiver origin, Message *message) e
 # For messages from another server: found by the wire subject, and only the named queue groups (NULL: all of them).
 cdef Py_ssize_t route_from_remote(AccountPlane account, Receiver origin, Message *message, const char *found_by,
                                   Py_ssize_t found_by_len, QueueNames *queues) except -1
+# Route by `subject` while clients are shown `message.subject`: how consumers deliver to an inbox.
+cdef Py_ssize_t deliver_as(AccountPlane account, const char *subject, Py_ssize_t subject_len,
+                           Message *message) except -1

@@ -33,6 +33,12 @@ class CallbackReceiver(Receiver):
     callback: Callback
     def __init__(self, callback: Callback) -> None: ...
 
+InboxCallback = Callable[[bytes, bytes, bytes, bytes, bytes, Receiver | None], bool | None]
+
+class InboxReceiver(Receiver):
+    callback: InboxCallback
+    def __init__(self, callback: InboxCallback) -> None: ...
+
 class AccountPlane:
     sublist: Sublist
     mappings: SubjectMapper | None
@@ -49,4 +55,7 @@ class AccountPlane:
         reply: bytes = b"",
         header: bytes = b"",
         origin: Receiver | None = None,
+    ) -> int: ...
+    def publish_to(
+        self, inbox: bytes, subject: bytes, payload: bytes = b"", reply: bytes = b"", header: bytes = b""
     ) -> int: ...

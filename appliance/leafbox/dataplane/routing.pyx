@@ -39,6 +39,16 @@ cdef inline uint64_t next_random() noexcept:
     return random_state * <uint64_t>0x2545F4914F6CDD1D
 
 
+# Whose turn it is in a queue group that a consumer delivers to.
+cdef uint64_t turns = 0
+
+
+cdef inline uint64_t next_turn() noexcept:
+    global turns
+    turns += 1
+    return turns
+
+
 cdef class Receiver:
     """Where messages can go. Subclasses are compiled; Python code subscribes through `CallbackReceiver`."""
 
@@ -92,19 +102,40 @@ cdef class CallbackReceiver(Receiver):
         subscription.delivered += 1
         callbacks_nested += 1
         try:
-            taken = self.callback(
-                message.subject[:message.subject_len],
-                message.reply[:message.reply_len] if message.reply_len else b"",
-                message.body[:message.header_len] if message.header_len else b"",
-                message.body[message.header_len:message.body_len] if message.body_len > message.header_len else b"",
-                origin,
-            )
+            taken = self.call(origin, message)
         except Exception:
             logger.exception("callback_failed subscription=%r", subscription.subject)
             return 1
         finally:
             callbacks_nested -= 1
         return 0 if taken is False else 1
+
+    cdef object call(self, Receiver origin, Message *message):
+        return self.callback(
+            message.subject[:message.subject_len],
+            message.reply[:message.reply_len] if message.reply_len else b"",
+            message.body[:message.header_len] if message.header_len else b"",
+            message.body[message.header_len:message.body_len] if message.body_len > message.header_len else b"",
+            origin,
+        )
+
+
+cdef class InboxReceiver(CallbackReceiver):
+    """A callback that is told what it was found by: `callback(inbox, subject, reply, header, payload, origin)`.
+
+    The two differ for a stream's message, which keeps its own subject on its way to an inbox.
+    """
+
+    cdef object call(self, Receiver origin, Message *message):
+        cdef bytes subject = message.subject[:message.subject_len]
+        return self.callback(
+            message.wire_subject[:message.wire_subject_len] if message.wire_subject != NULL else subject,
+            subject,
+            message.reply[:message.reply_len] if message.reply_len else b"",
+            message.body[:message.header_len] if message.header_len else b"",
+            message.body[message.header_len:message.body_len] if message.body_len > message.header_len else b"",
+            origin,
+        )
 
 
 cdef class AccountPlane:
@@ -128,6 +159,21 @@ cdef class AccountPlane:
         message.body_len = len(body)
         message.wire_subject = NULL
         return route(self, origin, &message)
+
+    def publish_to(self, bytes inbox not None, bytes subject not None, bytes payload not None=b"",
+                   bytes reply not None=b"", bytes header not None=b"") -> int:
+        """Like `publish`, but routed by `inbox` while receivers are shown `subject`."""
+        cdef Message message
+        cdef bytes body = header + payload if header else payload
+        message.subject = subject
+        message.subject_len = len(subject)
+        message.reply = reply
+        message.reply_len = len(reply)
+        message.body = body
+        message.header_len = len(header)
+        message.body_len = len(body)
+        message.wire_subject = NULL
+        return deliver_as(self, inbox, len(inbox), &message)
 
 
 cdef int hand_over(Subscription subscription, Receiver origin, Message *message) noexcept:
@@ -283,3 +329,43 @@ cdef Py_ssize_t pick_remote_member(MatchResult result, Py_ssize_t start, Py_ssiz
             if target < 0:
                 return pick_remote(subscription, origin, message, remotes)
     return 0
+
+
+cdef Py_ssize_t deliver_as(AccountPlane account, const char *subject, Py_ssize_t subject_len,
+                           Message *message) except -1:
+    """Route by `subject` while clients are shown `message.subject`: how consumers deliver to an inbox.
+
+    A link to another server gets both: the inbox goes over the wire, the message's own subject behind the reply.
+    Returns how many receivers took it.
+    """
+    cdef MatchResult result = account.sublist.match(subject, subject_len)
+    cdef Py_ssize_t delivered = 0, start = 0, group, i, count, first
+    cdef Subscription subscription
+    for i in range(result.plain_count):
+        subscription = <Subscription>result.plain[i]
+        if not subscription.closed:
+            delivered += hand_as(subscription, subject, subject_len, message)
+    for group in range(result.group_count):
+        count = result.group_ends[group] - start
+        # The router's random choice is for load; here the sequence spreads it evenly.
+        first = <Py_ssize_t>(next_turn() % <uint64_t>count)
+        for i in range(count):
+            subscription = <Subscription>result.members[start + (first + i) % count]
+            if not subscription.closed and hand_as(subscription, subject, subject_len, message):
+                delivered += 1
+                break
+        start = result.group_ends[group]
+    return delivered
+
+
+cdef int hand_as(Subscription subscription, const char *subject, Py_ssize_t subject_len,
+                 Message *message) except -1:
+    cdef Message local
+    if subscription.receiver.is_remote or isinstance(subscription.receiver, InboxReceiver):
+        local = message[0]
+        local.wire_subject = subject
+        local.wire_subject_len = subject_len
+        return subscription.receiver.deliver(subscription, None, &local)
+    if subscription.local_subject is not None and subscription.local_subject(subject[:subject_len]) is None:
+        return 0
+    return subscription.receiver.deliver(subscription, None, message)

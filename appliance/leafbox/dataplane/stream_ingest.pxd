@@ -7,8 +7,6 @@ from leafbox.dataplane.stream_store cimport RemovalObserver, StreamStore
 from leafbox.dataplane.sublist cimport Sublist
 
 cdef int64_t wall_ns() noexcept nogil
-cdef Py_ssize_t deliver_as(AccountPlane account, const char *subject, Py_ssize_t subject_len,
-                           Message *message) except -1
 
 cdef class Task(Receiver):
     # Something that runs at most once per loop turn, after what woke it.

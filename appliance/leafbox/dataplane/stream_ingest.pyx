@@ -16,7 +16,7 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from leafbox.dataplane.message cimport Message
 from leafbox.dataplane.nats_connection cimport write_number
-from leafbox.dataplane.routing cimport AccountPlane, Receiver, Subscription, route
+from leafbox.dataplane.routing cimport Receiver, Subscription, route
 from leafbox.dataplane.store_block cimport MessageView
 from leafbox.dataplane.stream_store cimport RemovalObserver, StreamStore
 from leafbox.dataplane.sublist cimport MatchResult, Sublist
@@ -56,54 +56,6 @@ cdef int64_t wall_ns() noexcept nogil:
         return frozen_ns
     clock_gettime(CLOCK_REALTIME, &now)
     return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
-
-
-cdef Py_ssize_t deliver_as(AccountPlane account, const char *subject, Py_ssize_t subject_len,
-                           Message *message) except -1:
-    """Route by `subject` while clients are shown `message.subject`: how consumers deliver to an inbox.
-
-    A link to another server gets both: the inbox goes over the wire, the message's own subject behind the reply.
-    Returns how many receivers took it.
-    """
-    cdef MatchResult result = account.sublist.match(subject, subject_len)
-    cdef Py_ssize_t delivered = 0, start = 0, group, i, count
-    cdef Subscription subscription
-    for i in range(result.plain_count):
-        subscription = <Subscription>result.plain[i]
-        if not subscription.closed:
-            delivered += hand_as(subscription, subject, subject_len, message)
-    for group in range(result.group_count):
-        count = result.group_ends[group] - start
-        for i in range(count):
-            # The router's random choice is for load; here the sequence spreads it evenly.
-            subscription = <Subscription>result.members[start + <Py_ssize_t>((turn() + <uint64_t>i) % <uint64_t>count)]
-            if not subscription.closed and hand_as(subscription, subject, subject_len, message):
-                delivered += 1
-                break
-        start = result.group_ends[group]
-    return delivered
-
-
-cdef uint64_t turns = 0
-
-
-cdef inline uint64_t turn() noexcept:
-    global turns
-    turns += 1
-    return turns
-
-
-cdef int hand_as(Subscription subscription, const char *subject, Py_ssize_t subject_len,
-                 Message *message) except -1:
-    cdef Message local
-    if subscription.receiver.is_remote:
-        local = message[0]
-        local.wire_subject = subject
-        local.wire_subject_len = subject_len
-        return subscription.receiver.deliver(subscription, None, &local)
-    if subscription.local_subject is not None and subscription.local_subject(subject[:subject_len]) is None:
-        return 0
-    return subscription.receiver.deliver(subscription, None, message)
 
 
 cdef class Task(Receiver):

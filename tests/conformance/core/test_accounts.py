@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -103,6 +104,43 @@ def test_streamed_and_chunked_answers(server_kind: ServerKind, start_server: Sta
         heard = b.ask()
         assert heard.count(b"MSG in.m 1 1\r\n") == 3
         assert heard.count(b"MSG in.c 1 ") == 2
+
+
+@pytest.mark.capability("AC03")
+def test_pulling_from_a_stream_of_another_account(
+    server_kind: ServerKind, start_server: StartServer, tmp_path: Path
+) -> None:
+    config = f"""
+    jetstream {{ store_dir: "{tmp_path}/store" }}
+    accounts {{
+      S {{ jetstream: enabled, users: [ {{user: s, password: s}} ]
+          exports: [ {{service: "$JS.API.>", response_type: stream}}, {{service: "$JS.ACK.>"}} ] }}
+      P {{ users: [ {{user: p, password: p}} ]
+          imports: [ {{service: {{account: S, subject: "$JS.API.>"}}, to: "api.>"}}
+                     {{service: {{account: S, subject: "$JS.ACK.>"}}}} ] }}
+    }}"""
+    server = start_server(server_kind, config=config)
+    with login(server, "s") as owner, login(server, "p") as puller:
+        owner.ask(b"SUB in.* 1\r\n")
+        for subject, body in (
+            (b"STREAM.CREATE.T", b'{"name":"T","subjects":["t.*"],"storage":"memory"}'),
+            (b"CONSUMER.CREATE.T.c", b'{"stream_name":"T","config":{"name":"c","ack_policy":"explicit"}}'),
+        ):
+            owner.send(b"PUB $JS.API.%b in.1 %d\r\n%b\r\n" % (subject, len(body), body))
+            assert b"error" not in owner.read_until(b"_create_response")
+        owner.send(b"PUB t.one in.2 1\r\n1\r\n")
+        owner.read_until(b'"seq":1')
+
+        # The message keeps its subject; the status message that ends the request comes to the inbox.
+        puller.ask(b"SUB pulled.* 7\r\n")
+        body = b'{"batch":2,"expires":300000000}'
+        puller.send(b"PUB api.CONSUMER.MSG.NEXT.T.c pulled.1 %d\r\n%b\r\n" % (len(body), body))
+        heard = puller.read_until(b"Request Timeout")
+        message = re.search(rb"MSG t\.one 7 (\$JS\.ACK\.T\.c\.1\.1\.1\.\d+\.0) 1\r\n1\r\n", heard)
+        assert message is not None
+        assert b"HMSG pulled.1 7 " in heard
+        puller.send(b"PUB %b pulled.2 4\r\n+ACK\r\n" % message[1])
+        assert CLOSED not in puller.read_until(b"MSG pulled.2 7 0\r\n")
 
 
 @pytest.mark.capability("AC03")
