@@ -212,6 +212,9 @@ def read_properties(reader: FieldReader, place: Place) -> Properties:
             raise malformed(f"{reader.what}: unknown property")
         if place not in rule.places:
             raise malformed(f"{reader.what}: {_title(rule)} is not allowed here")  # Section 2.2.2.2.
+        if rule.type is PAIR:
+            repeated.setdefault(rule.name, []).extend(section.text_pairs(rule.id))
+            continue
         value = rule.type.read(section)
         _check_value(rule, value, reader.what)
         if rule.is_repeatable:

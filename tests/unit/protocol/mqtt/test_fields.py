@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from leafbox.protocol.mqtt import fields as wire
 from leafbox.protocol.mqtt.fields import VARIABLE_INTEGER_MAX, FieldReader, variable_integer, variable_integer_size
 from leafbox.protocol.mqtt.violation import MqttViolation
 
@@ -54,3 +55,23 @@ def test_control_characters_and_non_characters_are_taken() -> None:
     """The standard only says that a sender should not, and devices do."""
     data = "\x01\x7f\x85\ufdd0\uffff".encode()
     assert FieldReader(len(data).to_bytes(2) + data, "X").utf8() == data
+
+
+def test_pairs_end_where_another_byte_stands_and_are_malformed_when_cut() -> None:
+    pair = wire.text("näme") + wire.text("v")
+    packet = pair + b"\x26" + wire.text("") + wire.text("") + b"\x26" + pair
+    reader = FieldReader(packet + b"\x27rest", "CONNECT")
+    assert reader.text_pairs(0x26) == [("näme", "v"), ("", ""), ("näme", "v")]
+    assert reader.rest() == b"\x27rest"
+    whole = {len(pair), len(pair) + 5, len(packet)}
+    for length in range(len(packet) + 1):
+        cut = FieldReader(packet[:length], "CONNECT")
+        if length in whole:
+            cut.text_pairs(0x26)
+            assert cut.is_at_end
+        else:
+            with pytest.raises(MqttViolation):
+                cut.text_pairs(0x26)
+    for bad in (b"\xff", b"a\0"):
+        with pytest.raises(MqttViolation):
+            FieldReader(wire.text("n") + wire.binary(bad), "CONNECT").text_pairs(0x26)
