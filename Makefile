@@ -118,6 +118,8 @@ lock: $(VENV)/development.stamp ## Pin the newest allowed packages with hashes, 
 
 docs: $(VENV)/development.stamp ## Write the generated pages again
 	$(PYTHON_IN_VENV) -m tests.support.licences docs/licences.md
+	mkdir -p docs/mqtt
+	$(PYTHON_IN_VENV) -m tests.support.mqtt_statements docs/mqtt/conformance.md
 
 clean: ## Remove all that was built, keep data/
 	rm -rf $(VENV) build results web-ui/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis appliance/*.egg-info

@@ -12,6 +12,7 @@ import pytest
 from tests.architecture.source import ROOT
 from tests.support.capabilities import STATES, load_capabilities
 from tests.support.licences import current_page
+from tests.support.mqtt_statements import current_page as mqtt_page
 
 pytestmark = pytest.mark.capability("AP11")
 
@@ -25,6 +26,11 @@ def listed_rows(page: str) -> dict[str, str]:
 def test_the_licences_page_is_up_to_date() -> None:
     page = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
     assert page == current_page(), "run `make docs`"
+
+
+def test_the_mqtt_conformance_page_is_up_to_date() -> None:
+    page = (ROOT / "docs" / "mqtt" / "conformance.md").read_text(encoding="utf-8")
+    assert page == mqtt_page(), "run `make docs`"
 
 
 def test_the_capabilities_page_has_the_rows_of_the_list() -> None:

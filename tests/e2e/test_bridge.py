@@ -120,6 +120,7 @@ def received(reader: RawMqttClient, last: bytes) -> list[tuple[bytes, bytes]]:
     return list(found)
 
 
+@pytest.mark.normative(v311="7.0.0-1")
 @pytest.mark.parametrize(("client", "version"), CLIENTS)
 def test_both_ways_with_prefixes_and_over_restarts(
     tmp_path: Path, other: MqttBroker, client: str, version: str

@@ -122,6 +122,26 @@ class RawMqttClient:
             self._received.extend(self._reader.receive_data(data))
         return self._received.popleft()
 
+    def receive_bytes(self, count: int) -> bytes:
+        """So many bytes as they come, past the decoder: before any packet of them was asked for."""
+        self._socket.settimeout(self.timeout_s)
+        data = b""
+        while len(data) < count:
+            part = self._socket.recv(count - len(data))
+            if not part:
+                raise Closed
+            data += part
+        return data
+
+    def all_bytes(self) -> bytes:
+        """Everything that comes until the broker closes, past the decoder."""
+        data = b""
+        try:
+            while True:
+                data += self.receive_bytes(1)
+        except (Closed, OSError):
+            return data
+
     def expect(self, kind: type[Wanted], timeout_s: float | None = None) -> Wanted:
         """The next packet, which must be of this kind."""
         packet = self.receive(timeout_s)

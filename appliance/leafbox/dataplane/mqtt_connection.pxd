@@ -15,6 +15,7 @@ cdef class MqttConnection(MqttPeer):
     cdef readonly MqttSession session
     cdef public Permissions permissions
     cdef public bint is_accepted            # CONNACK said yes
+    cdef public bint is_resumed             # CONNACK said that the session was there before
     cdef public Py_ssize_t max_payload
     cdef public Py_ssize_t packet_bytes_limit       # from the peer
     cdef public int64_t keep_alive_ns       # 1.5 times what CONNECT says; 0: none

@@ -9,6 +9,7 @@ class MqttConnection(MqttPeer):
     plane: MqttPlane | None
     permissions: Permissions | None
     is_accepted: bool
+    is_resumed: bool
     max_payload: int
     packet_bytes_limit: int
     keep_alive_ns: int

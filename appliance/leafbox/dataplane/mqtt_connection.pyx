@@ -212,7 +212,8 @@ cdef class MqttConnection(MqttPeer):
             if self.session.is_persistent:
                 return self.plane.push_ack(self, PACKET_PUBCOMP, packet_id, 0, 0)
             return self.send_ack(PACKET_PUBCOMP, packet_id, 0)
-        return self.send_ack(PACKET_PUBCOMP, packet_id, REASON_UNKNOWN_PACKET_ID)
+        # No fault while a session is recovered (section 3.7.2.1): our PUBCOMP was lost with the last connection.
+        return self.send_ack(PACKET_PUBCOMP, packet_id, 0 if self.is_resumed else REASON_UNKNOWN_PACKET_ID)
 
     def check_ack(self, int first_byte, bytes body) -> bool:
         """Whether an acknowledgement with reason code or properties is well formed; False after a violation."""

@@ -597,7 +597,8 @@ cdef class MqttSession(Task):
         cdef MqttPeer peer = self.peer
         if self.load(seq, flags, &view) != 1:
             return 0
-        if view.expires_ns and view.expires_ns <= wall_ns():
+        if view.expires_ns and not again and view.expires_ns <= wall_ns():
+            # What was sent before does not expire any more [MQTT-4.3.3-7].
             self.expired += 1
             return 0
         prefix = RETAINED_PREFIX if flags & ENTRY_RETAINED else MESSAGES_PREFIX

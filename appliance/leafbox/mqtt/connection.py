@@ -308,6 +308,7 @@ class MqttClient(MqttConnection):
     def _admit(self, session: Session, account: Account, connack: Connack) -> None:
         """Say yes; messages flow from now on."""
         sessions, core = session.owner, session.core
+        self.is_resumed = connack.is_session_present
         self.enter(account, sessions.plane, core)
         self.send_packet(connack)
         self._is_announced = True

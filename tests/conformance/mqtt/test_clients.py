@@ -29,6 +29,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MqttBroker]:
         yield running
 
 
+@pytest.mark.normative(v5="4.2-1", v311="7.0.0-2 7.1.1-1")
 @pytest.mark.parametrize(
     "protocol", [MQTTProtocolVersion.MQTTv31, MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5]
 )

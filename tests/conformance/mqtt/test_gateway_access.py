@@ -150,6 +150,7 @@ def messages(packets: list[Packet]) -> list[bytes]:
 # -- login ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.normative(v5="3.1.4-2 3.2.2-7", v311="3.2.2-5")
 @pytest.mark.capability("MQ11")
 def test_user_and_password_and_the_ways_a_user_may_come(server: MqttBroker) -> None:
     for version in versions(server):
@@ -171,6 +172,7 @@ def test_user_and_password_and_the_ways_a_user_may_come(server: MqttBroker) -> N
         assert '"wrong"' not in server.log
 
 
+@pytest.mark.normative(v5="6.0.0-2 6.0.0-4", v311="6.0.0-2 6.0.0-4")
 @pytest.mark.capability("MQ10")
 def test_websocket(server: MqttBroker) -> None:
     """[MQTT-6.0.0-1..4]: at /mqtt, for users that may come this way; both sides see each other."""
@@ -337,6 +339,7 @@ def test_retained_messages_that_are_denied_do_not_come(server: MqttBroker) -> No
         sender.publish(topic, b"", 1, retain=True)
 
 
+@pytest.mark.normative(v5="4.3.3-9", v311="3.3.5-2")
 @pytest.mark.capability("MQ09")
 def test_what_may_not_be_published_is_dropped(server: MqttBroker) -> None:
     """The connection lives; MQTT 5 hears 0x87 [MQTT-3.3.5-2], MQTT 3 an acknowledgement [3.3.5-2 of 3.1.1]."""
@@ -361,6 +364,7 @@ def test_what_may_not_be_published_is_dropped(server: MqttBroker) -> None:
         assert messages(late.until_ping()) == []
 
 
+@pytest.mark.normative(v5="4.3.3-9")
 @pytest.mark.capability("MQ09")
 def test_refused_publishes_do_not_use_up_the_receive_maximum(server: MqttBroker) -> None:
     if server.kind is BrokerKind.NATS_SERVER:
@@ -379,6 +383,7 @@ def test_refused_publishes_do_not_use_up_the_receive_maximum(server: MqttBroker)
 # -- limits -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.normative(v5="3.1.2-22 3.2.2-22", v311="3.1.2-24")
 @pytest.mark.capability("MQ08", "MQ05")
 def test_silence_for_one_and_a_half_times_the_keep_alive_ends_it(server: MqttBroker) -> None:
     """[MQTT-3.1.2-22]: with its will; any packet counts, and 0 switches it off."""
@@ -405,6 +410,7 @@ def test_silence_for_one_and_a_half_times_the_keep_alive_ends_it(server: MqttBro
         assert never.until_ping() == []
 
 
+@pytest.mark.normative(v5="3.2.2-15")
 @pytest.mark.capability("MQ17")
 def test_the_largest_payload(server: MqttBroker) -> None:
     """max_payload holds for the payload; larger ones end the connection, in MQTT 5 with 0x95 [MQTT-3.14]."""
@@ -481,6 +487,7 @@ def test_a_reload_takes_rights_and_users_away(tmp_path: Path, kind: BrokerKind) 
             assert messages(full.until_ping()) == []
 
 
+@pytest.mark.normative(v5="3.2.2-9 3.2.2-10 3.2.2-11 3.2.2-12")
 @pytest.mark.capability("MQ13")
 @pytest.mark.parametrize("kind", SERVERS, ids=lambda kind: kind.value)
 def test_qos_2_can_be_refused_and_granted_as_1(tmp_path: Path, kind: BrokerKind) -> None:
@@ -542,6 +549,7 @@ def test_what_waited_is_judged_by_the_rights_of_the_day(tmp_path: Path) -> None:
         assert back.until_ping() == []
 
 
+@pytest.mark.normative(v5="6.0.0-1", v311="6.0.0-1")
 @pytest.mark.capability("MQ10")
 def test_text_frames_are_no_mqtt(server: MqttBroker) -> None:
     """[MQTT-6.0.0-1]; nats-server takes them."""

@@ -76,6 +76,7 @@ def test_the_newer_client_wins_and_the_will_of_the_older_is_sent(gateway: MqttBr
     assert watcher.receive_message().payload == b"gone"
 
 
+@pytest.mark.normative(v5="3.3.1-1 3.3.4-9 4.4.0-1")
 @pytest.mark.capability("MQ06")
 @pytest.mark.parametrize("qos", [1, 2])
 def test_what_comes_again_keeps_to_the_new_receive_maximum(gateway: MqttBroker, qos: int) -> None:
@@ -104,6 +105,7 @@ def test_what_comes_again_keeps_to_the_new_receive_maximum(gateway: MqttBroker, 
     assert narrow.receive_message().payload == b"new"
 
 
+@pytest.mark.normative(v5="3.8.4-7 3.9.3-1 3.9.3-2", v311="3.8.4-5 3.9.3-1 3.9.3-2")
 @pytest.mark.capability("MQ09")
 def test_a_filter_that_is_not_allowed_is_refused_beside_the_others(tmp_path: Path) -> None:
     """[MQTT-3.9.3-1], 311:[MQTT-3.9.3-2]: 0x80 is the only refusal of 3.1.1, MQTT 5 has 0x87 for it."""
@@ -145,6 +147,7 @@ def acknowledge(receiver: RawMqttClient, messages: list[Publish]) -> None:
     receiver.send(*(Pubcomp(each) for each in ids))
 
 
+@pytest.mark.normative(v5="3.1.2-23", v311="3.1.2-4 3.1.2-5 4.1.0-1")
 @pytest.mark.slow
 @pytest.mark.capability("MQ06")
 @pytest.mark.parametrize("version", [Version.V3_1_1, Version.V5])

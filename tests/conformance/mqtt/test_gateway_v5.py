@@ -68,6 +68,7 @@ KEPT = Properties(session_expiry_interval_s=600)
 # -- sessions and wills -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.normative(v5="3.1.3-6 3.1.3-7 3.2.2-16")
 @pytest.mark.capability("MQ01")
 def test_a_client_without_a_name_is_told_its_name(broker: MqttBroker) -> None:
     """[MQTT-3.1.3-6], [MQTT-3.1.3-7], [MQTT-3.2.2-16]: each one another, and it can come back under it."""
@@ -87,6 +88,7 @@ def test_a_client_without_a_name_is_told_its_name(broker: MqttBroker) -> None:
     assert len(names) == 2
 
 
+@pytest.mark.normative(v5="4.12.0-1 4.12.0-4 4.12.0-6 4.12.0-7 4.12.1-2")
 @pytest.mark.capability("MQ01")
 def test_enhanced_authentication_is_refused(broker: MqttBroker) -> None:
     """[MQTT-4.12.0-1]; an AUTH packet after a plain CONNECT ends the connection [MQTT-4.12.0-6]."""
@@ -100,6 +102,7 @@ def test_enhanced_authentication_is_refused(broker: MqttBroker) -> None:
     assert all(isinstance(packet, Disconnect) and packet.reason_code.is_failure for packet in plain.until_closed())
 
 
+@pytest.mark.normative(v5="3.1.2-23 4.1.0-2")
 @pytest.mark.capability("MQ06")
 def test_a_session_ends_when_its_time_is_over(broker: MqttBroker, name: str) -> None:
     """[MQTT-3.1.2-23], [MQTT-4.1.0-1]; DISCONNECT may change the time [MQTT-3.14.4], but not from nothing."""
@@ -122,6 +125,7 @@ def test_a_session_ends_when_its_time_is_over(broker: MqttBroker, name: str) -> 
     assert said.reason_code is ReasonCode.PROTOCOL_ERROR
 
 
+@pytest.mark.normative(v5="3.1.2-8 3.1.3-10")
 @pytest.mark.capability("MQ05")
 def test_a_will_waits_for_its_delay(broker: MqttBroker, name: str) -> None:
     """[MQTT-3.1.3-9]: it comes after the delay, with its properties, or at once when the session ends sooner.
@@ -154,6 +158,7 @@ def test_a_will_waits_for_its_delay(broker: MqttBroker, name: str) -> None:
     assert (message.properties.will_delay_interval_s, message.properties.correlation_data) == (None, b"c")
 
 
+@pytest.mark.normative(v5="3.1.3-9")
 @pytest.mark.capability("MQ05")
 def test_who_is_back_in_time_leaves_no_will(broker: MqttBroker, name: str) -> None:
     """[MQTT-3.1.3-9]; but DISCONNECT with 0x04 asks for the will [MQTT-3.14.4-3]."""
@@ -196,6 +201,7 @@ def test_wills_are_sent_when_the_server_stops(tmp_path: Path) -> None:
 # -- messages ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.normative(v5="3.3.2-5 3.3.2-6")
 @pytest.mark.capability("MQ06")
 def test_a_message_expires_while_it_waits(broker: MqttBroker, name: str) -> None:
     """[MQTT-3.3.2-5], [MQTT-3.3.2-6]: queued and retained ones, and who gets it hears how long it is still good."""
@@ -224,6 +230,7 @@ def test_a_message_expires_while_it_waits(broker: MqttBroker, name: str) -> None
     assert fresh.until_ping() == []
 
 
+@pytest.mark.normative(v5="3.3.2-4 3.3.2-15 3.3.2-16 3.3.2-17 3.3.2-18 3.3.2-20")
 @pytest.mark.capability("MQ03")
 def test_properties_go_through_as_they_are(broker: MqttBroker, name: str) -> None:
     """[MQTT-3.3.2-4], [MQTT-3.3.2-15..18]: at QoS 0, 1 and 2, live and queued and retained."""
@@ -252,6 +259,7 @@ def test_properties_go_through_as_they_are(broker: MqttBroker, name: str) -> Non
 # -- subscriptions ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.normative(v5="3.8.3-3")
 @pytest.mark.capability("MQ03")
 def test_no_local(broker: MqttBroker, name: str) -> None:
     """[MQTT-3.8.3-3]: not to who published it, to others yes; at every QoS."""
@@ -268,6 +276,7 @@ def test_no_local(broker: MqttBroker, name: str) -> None:
     assert sorted(other.receive_message().topic[-1:] for _ in range(6)) == [b"a"] * 3 + [b"b"] * 3
 
 
+@pytest.mark.normative(v5="3.3.1-9 3.3.1-10 3.3.1-11 3.3.1-12 3.3.1-13 3.8.4-4")
 @pytest.mark.capability("MQ04")
 def test_retain_as_published_and_retain_handling(broker: MqttBroker, name: str) -> None:
     """[MQTT-3.3.1-9] .. [MQTT-3.3.1-13]."""
@@ -299,6 +308,7 @@ def test_retain_as_published_and_retain_handling(broker: MqttBroker, name: str) 
     assert len(asked.until_ping()) == 1
 
 
+@pytest.mark.normative(v5="3.3.4-3 3.3.4-4 3.8.4-3")
 @pytest.mark.capability("MQ03")
 def test_subscription_identifiers(broker: MqttBroker, name: str) -> None:
     """[MQTT-3.3.4-3..5]: every filter's that matched, in one copy or several; the newest of a filter holds."""
@@ -330,6 +340,7 @@ def test_subscription_identifiers(broker: MqttBroker, name: str) -> None:
 # -- limits of the client ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.normative(v5="3.3.4-9 3.3.4-10 4.9.0-1 4.9.0-2 4.9.0-3")
 @pytest.mark.capability("MQ12")
 def test_the_receive_maximum_of_the_client_is_kept(broker: MqttBroker, name: str) -> None:
     """[MQTT-3.3.4-9], [MQTT-4.9.0-2]: QoS 0 goes on, QoS 1 and 2 wait for PUBACK, PUBCOMP or a refusing PUBREC."""
@@ -359,6 +370,7 @@ def test_the_receive_maximum_of_the_client_is_kept(broker: MqttBroker, name: str
     assert sorted(each.payload for each in (first, second, third, fourth, fifth)) == [b"%d" % n for n in range(5)]
 
 
+@pytest.mark.normative(v5="3.1.2-24 3.1.2-25")
 @pytest.mark.capability("MQ12")
 def test_no_packet_is_larger_than_the_client_takes(broker: MqttBroker, name: str) -> None:
     """[MQTT-3.1.2-24], [MQTT-3.1.2-25]: dropped as if it were sent; what fits still comes."""
@@ -380,6 +392,7 @@ def test_no_packet_is_larger_than_the_client_takes(broker: MqttBroker, name: str
     assert back.until_ping() == []
 
 
+@pytest.mark.normative(v5="3.3.2-7 3.3.2-9 3.3.2-12")
 @pytest.mark.capability("MQ12")
 def test_topic_aliases_of_the_client(broker: MqttBroker, name: str) -> None:
     """[MQTT-3.3.2-7..12]: set, used, set anew; they end with the connection, and only as many as CONNACK says."""
@@ -412,6 +425,7 @@ def test_topic_aliases_of_the_client(broker: MqttBroker, name: str) -> None:
     assert reader.until_ping() == []
 
 
+@pytest.mark.normative(v5="3.1.2-26 3.1.2-27 3.3.2-11")
 @pytest.mark.capability("MQ12")
 def test_topic_aliases_of_the_server(broker: MqttBroker, name: str) -> None:
     """[MQTT-3.1.2-26], [MQTT-3.1.2-27]: never more than asked for, and each stands for one topic a client can know."""
@@ -441,6 +455,7 @@ def test_topic_aliases_of_the_server(broker: MqttBroker, name: str) -> None:
         assert saved >= 12
 
 
+@pytest.mark.normative(v5="3.3.4-7 3.14.4-1 3.14.4-2")
 @pytest.mark.capability("MQ12")
 def test_the_server_ends_who_sends_more_than_the_receive_maximum(broker: MqttBroker, name: str) -> None:
     """[MQTT-3.3.4-7], section 4.9: unacknowledged publishes of QoS 2, whose PUBREL does not come, count.
@@ -466,6 +481,7 @@ def test_the_server_ends_who_sends_more_than_the_receive_maximum(broker: MqttBro
     assert said.reason_code is ReasonCode.RECEIVE_MAXIMUM_EXCEEDED
 
 
+@pytest.mark.normative(v5="3.8.4-5 3.8.4-6 3.8.4-7 3.9.3-1 3.11.3-1 3.11.3-2")
 @pytest.mark.capability("MQ03")
 def test_every_filter_has_its_reason(broker: MqttBroker, name: str) -> None:
     """[MQTT-3.8.4-5..7], [MQTT-3.11.3-1]: and an acknowledgement says when nobody was there."""

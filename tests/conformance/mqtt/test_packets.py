@@ -73,6 +73,7 @@ def answers(broker: MqttBroker, case: BadPacket) -> list[Packet] | None:
             return packets
 
 
+@pytest.mark.normative(v5="3.1.4-1 4.13.1-1", v311="3.1.4-1 4.8.0-1")
 @pytest.mark.parametrize("group", [BAD_CONNECTS, BAD_AFTER_CONNECT], ids=["connects", "later packets"])
 def test_what_must_not_be_accepted_ends_the_connection(any_broker: MqttBroker, group: list[BadPacket]) -> None:
     versions = {Version.V3_1_1} if any_broker.kind is BrokerKind.NATS_SERVER else set(Version)
@@ -81,6 +82,7 @@ def test_what_must_not_be_accepted_ends_the_connection(any_broker: MqttBroker, g
     assert accepted == ACCEPTED_BY[any_broker.kind] & {case.name for case in cases}
 
 
+@pytest.mark.normative(v5="4.13.1-1 4.13.2-1")
 def test_mqtt_5_is_told_why(broker: MqttBroker) -> None:
     """[MQTT-4.13.1-1], [MQTT-4.13.2-1]: if there is a word, it is a CONNACK or DISCONNECT that names a failure."""
     told: dict[str, str] = {}

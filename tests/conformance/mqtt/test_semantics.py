@@ -42,6 +42,7 @@ def connected(
     return client
 
 
+@pytest.mark.normative(v5="3.8.4-1 3.8.4-2 3.8.4-7 3.8.4-8", v311="3.8.4-1 3.8.4-2 3.8.4-5 3.8.4-6")
 @pytest.mark.capability("MQ03")
 def test_delivery_is_at_the_lesser_qos(broker: MqttBroker, version: Version, name: str) -> None:
     """[MQTT-3.8.4-8] 311:[MQTT-3.8.4-6]."""
@@ -54,6 +55,7 @@ def test_delivery_is_at_the_lesser_qos(broker: MqttBroker, version: Version, nam
             assert (message.qos, message.payload, message.is_duplicate) == (min(published, asked), b"x", False)
 
 
+@pytest.mark.normative(v5="3.3.1-5 3.3.1-6 3.3.1-9 3.3.1-12", v311="3.3.1-5 3.3.1-6 3.3.1-8 3.3.1-9 3.3.1-10")
 @pytest.mark.capability("MQ04")
 def test_retained_messages_are_given_replaced_and_taken_away(broker: MqttBroker, version: Version, name: str) -> None:
     """[MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.3.1-8] 311:[MQTT-3.3.1-5] .. 311:[MQTT-3.3.1-12]."""
@@ -74,6 +76,7 @@ def test_retained_messages_are_given_replaced_and_taken_away(broker: MqttBroker,
             assert late.until_ping() == []
 
 
+@pytest.mark.normative(v5="3.1.2-7 3.1.2-8 3.1.2-10 3.14.4-3", v311="3.1.2-8 3.1.2-10 3.14.4-3")
 @pytest.mark.capability("MQ05")
 def test_a_will_comes_when_the_client_goes_without_a_word(broker: MqttBroker, version: Version, name: str) -> None:
     """[MQTT-3.1.2-8], [MQTT-3.1.2-10], [MQTT-3.14.4-3]."""
@@ -87,6 +90,9 @@ def test_a_will_comes_when_the_client_goes_without_a_word(broker: MqttBroker, ve
         assert reader.until_ping() == []
 
 
+@pytest.mark.normative(
+    v5="3.1.2-5 3.1.2-23 4.5.0-1 4.6.0-5 4.6.0-6", v311="3.1.2-4 3.1.2-5 4.1.0-1 4.5.0-1 4.6.0-5 4.6.0-6"
+)
 @pytest.mark.capability("MQ06")
 def test_a_session_keeps_what_came_meanwhile_in_order(broker: MqttBroker, version: Version, name: str) -> None:
     """[MQTT-3.1.2-5], [MQTT-3.1.2-6], [MQTT-4.6.0-5] 311:[MQTT-3.1.2-4], [MQTT-4.6.0-1]."""
@@ -104,6 +110,9 @@ def test_a_session_keeps_what_came_meanwhile_in_order(broker: MqttBroker, versio
         assert [message.payload for message in came if message.qos == qos] == expected
 
 
+@pytest.mark.normative(
+    v5="3.3.1-1 4.3.2-3 4.3.3-4 4.3.3-5 4.3.3-6 4.4.0-1", v311="2.3.1-4 3.3.1-1 4.3.2-1 4.3.3-1 4.4.0-1"
+)
 @pytest.mark.capability("MQ06")
 def test_what_was_not_acknowledged_comes_again_as_duplicate(broker: MqttBroker, version: Version, name: str) -> None:
     """[MQTT-4.4.0-1], [MQTT-3.3.1-1]."""
@@ -126,6 +135,7 @@ def test_what_was_not_acknowledged_comes_again_as_duplicate(broker: MqttBroker, 
         session.send(Puback(message.packet_id))
 
 
+@pytest.mark.normative(v5="4.3.3-8 4.3.3-10 4.3.3-11", v311="4.3.3-2")
 def test_qos_2_is_taken_once(broker: MqttBroker, version: Version, name: str) -> None:
     """[MQTT-4.3.3-10], [MQTT-4.3.3-12] 311:[MQTT-4.3.3-2]: the same packet twice before its release is one message."""
     with connected(broker, version) as reader, connected(broker, version) as writer:
@@ -139,6 +149,7 @@ def test_qos_2_is_taken_once(broker: MqttBroker, version: Version, name: str) ->
         assert reader.until_ping() == []
 
 
+@pytest.mark.normative(v5="3.1.4-3", v311="3.1.4-2")
 @pytest.mark.capability("MQ07")
 def test_a_second_client_of_the_same_id_ends_the_first(broker: MqttBroker, version: Version, name: str) -> None:
     """[MQTT-3.1.4-3] 311:[MQTT-3.1.4-2]."""
@@ -149,6 +160,7 @@ def test_a_second_client_of_the_same_id_ends_the_first(broker: MqttBroker, versi
     first.close()
 
 
+@pytest.mark.normative(v5="4.7.2-1", v311="4.7.2-1")
 @pytest.mark.capability("MQ02")
 def test_topics_that_dollar_begins_are_not_for_leading_wildcards(
     broker: MqttBroker, version: Version, name: str
@@ -163,6 +175,7 @@ def test_topics_that_dollar_begins_are_not_for_leading_wildcards(
             assert not message.topic.startswith(b"$")
 
 
+@pytest.mark.normative(v5="3.3.2-3 4.7.3-4", v311="3.3.2-3 4.7.3-4")
 @pytest.mark.capability("MQ02")
 def test_topics_are_letters_only_to_whom_they_are(broker: MqttBroker, version: Version, name: str) -> None:
     """[MQTT-4.7.3-4]: nothing but `+`, `#` and `/` means anything; spaces, dots, `*` and `>` arrive as sent."""
@@ -178,6 +191,7 @@ def test_topics_are_letters_only_to_whom_they_are(broker: MqttBroker, version: V
         assert reader.receive_message().payload == b"yes"
 
 
+@pytest.mark.normative(v5="3.10.4-2 3.10.4-4 3.10.4-6", v311="3.10.4-2 3.10.4-4 3.10.4-6")
 def test_unsubscribing_ends_deliveries(broker: MqttBroker, version: Version, name: str) -> None:
     """[MQTT-3.10.4-2], [MQTT-3.10.4-4], [MQTT-3.10.4-5]."""
     with connected(broker, version) as reader, connected(broker, version) as writer:
