@@ -17,6 +17,7 @@ from pathlib import Path
 
 from leafbox.app import logs
 from leafbox.app.bridges import Bridges
+from leafbox.app.callout import auth_callout
 from leafbox.app.configuration.options import Options
 from leafbox.app.configuration.reload import Changes, compare
 from leafbox.app.configuration.unsupported import check_supported
@@ -77,11 +78,11 @@ class Server:
         self.options = options
         self._tasks = tasks
         self.logger = logging.getLogger("leafbox.server")
-        self.keys = KeyPair.create(KeyRole.SERVER)
+        self.keys, self.curve_keys = KeyPair.create(KeyRole.SERVER), KeyPair.create(KeyRole.CURVE)
         self.identity = ServerIdentity(
             server_id=self.keys.public,
             name=options.server.name or self.keys.public,
-            xkey=KeyPair.create(KeyRole.CURVE).public,
+            xkey=self.curve_keys.public,
             start_ns=time.time_ns(),
             cluster=options.cluster.name if options.cluster.is_configured else "",
         )
@@ -120,18 +121,12 @@ class Server:
     def _authenticator(self, options: Options, operator: OperatorMode | None) -> Authenticator:
         listeners = (options.clients.tls, options.websocket.tls, options.mqtt.tls)
         maps_certificates = any(tls is not None and tls.is_peer_mapped_to_user for tls in listeners)
-        if self.devices is None:
-            return Authenticator(
-                options.security, self.passwords, operator=operator, maps_certificates_somewhere=maps_certificates
-            )
-        return DeviceAuthenticator(
-            options.security,
-            self.passwords,
-            self.devices.users,
-            self.devices.seen,
-            operator=operator,
-            maps_certificates_somewhere=maps_certificates,
-        )
+        make: Callable[..., Authenticator] = partial(Authenticator, options.security, self.passwords)
+        if self.devices is not None:
+            known = self.devices.users, self.devices.seen
+            make = partial(DeviceAuthenticator, options.security, self.passwords, *known)
+        callout = auth_callout(options, self.broker, self.keys, self.curve_keys)
+        return make(operator=operator, callout=callout, maps_certificates_somewhere=maps_certificates)
 
     def _leaf_service(self, options: Options) -> LeafService:
         context = LeafContext(

@@ -26,7 +26,14 @@ from leafbox.monitoring.wire_format import time_text
 from leafbox.protocol.client_info import Connect, decode_connect
 from leafbox.protocol.errors import ProtocolViolation
 from leafbox.protocol.jetstream.go_time import go_quote
-from leafbox.security.authentication import ConnectionFacts, Credentials, Decision, Identity, Refusal
+from leafbox.security.authentication import (
+    ConnectionFacts,
+    Credentials,
+    Decision,
+    Identity,
+    PeerAbout,
+    Refusal,
+)
 from leafbox.security.tls_accept import TlsFacts
 
 # The first ping measures the round trip soon after CONNECT (nats-server: 2 s, spread by up to 20 %).
@@ -185,7 +192,12 @@ class ClientConnection(NatsConnection):
 
     def facts(self) -> ConnectionFacts:
         """What a decision about this connection may rest on."""
-        return ConnectionFacts(self.context.facts.kind, self.context.rules, self.nonce.encode(), self.tls, self.ip)
+        connect, kind = self.connect, self.context.facts.kind
+        about = PeerAbout(self.cid)
+        if connect is not None:
+            name, language, version = connect.name or "", connect.lang or "", connect.version or ""
+            about = PeerAbout(self.cid, name, language, version, connect.protocol or 0)
+        return ConnectionFacts(kind, self.context.rules, self.nonce.encode(), self.tls, self.ip, about)
 
     async def _decide_later(self, decision: Awaitable[Decision]) -> None:
         """A slow check (bcrypt) runs beside the loop; the connection parses nothing meanwhile."""

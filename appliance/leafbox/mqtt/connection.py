@@ -42,7 +42,14 @@ from leafbox.protocol.mqtt.packets import (
 )
 from leafbox.protocol.mqtt.reason_codes import ReasonCode
 from leafbox.protocol.mqtt.violation import MqttViolation
-from leafbox.security.authentication import ConnectionFacts, Credentials, Decision, Identity, Refusal
+from leafbox.security.authentication import (
+    ConnectionFacts,
+    Credentials,
+    Decision,
+    Identity,
+    PeerAbout,
+    Refusal,
+)
 from leafbox.security.tls_accept import TlsFacts
 
 if TYPE_CHECKING:
@@ -50,6 +57,8 @@ if TYPE_CHECKING:
 
 # Above the payload: topic, packet id and properties, or a SUBSCRIBE with thousands of filters.
 PACKET_EXTRA_BYTES = 256 * 1024
+# Timers this far ahead are armed again, so that a clock that is set late still counts.
+EXPIRY_WAIT_MAX_S = 3600.0
 # A keep-alive may be late by half of itself [MQTT-3.1.2-22].
 KEEP_ALIVE_GRACE = 1.5
 
@@ -58,6 +67,7 @@ class MqttClient(MqttConnection):
     """One client. What kind of listener it came through stands in `context`."""
 
     __slots__ = (
+        "_expiry_timer",
         "_has_ended",
         "_is_announced",
         "_is_entering",
@@ -103,6 +113,7 @@ class MqttClient(MqttConnection):
         self._is_entering = False
         self._has_ended = False
         self._login_timer: TimerHandle | None = None
+        self._expiry_timer: TimerHandle | None = None
         self.max_pending = context.broker.options.pending_bytes_max
         self.refuses_qos2 = context.options.is_qos2_publish_rejected
 
@@ -227,7 +238,9 @@ class MqttClient(MqttConnection):
 
     def facts(self) -> ConnectionFacts:
         """What a decision about this connection may rest on."""
-        return ConnectionFacts(self.context.kind, self.context.rules, b"", self.tls, self.ip)
+        client_id = self.connect.client_id if self.connect is not None else ""
+        about = PeerAbout(self.cid, mqtt_client_id=client_id)
+        return ConnectionFacts(self.context.kind, self.context.rules, b"", self.tls, self.ip, about)
 
     def _decided(self, decision: Decision) -> None:
         if self.closed:
@@ -275,7 +288,7 @@ class MqttClient(MqttConnection):
         session, is_present = sessions.open(
             client_id, connect.is_clean, terms.session_expiry_s, has_will=self.will is not None
         )
-        self.identity = identity
+        self.take_identity(identity)
         self.permissions = permission_tables(identity.permissions)
         self._set_limits(connect, account, terms.keep_alive_s)
         account.attach(self)
@@ -318,6 +331,27 @@ class MqttClient(MqttConnection):
                 self.context.logger.warning("%s - subscription is not permitted any more: %r", self, lost)
         sessions.attached(session)
         core.attach(self)
+
+    def take_identity(self, identity: Identity) -> None:
+        """Who the client is from now on. A login that ends at a time of day ends the connection then."""
+        self.identity = identity
+        self._stop_expiry_timer()
+        if identity.expires_at_s is not None:
+            left_s = min(max(identity.expires_at_s - time.time(), 0.0), EXPIRY_WAIT_MAX_S)
+            self._expiry_timer = self.engine.loop.call_later(left_s, self._login_expired)
+
+    def _login_expired(self) -> None:
+        identity = self.identity
+        if identity is not None and identity.expires_at_s is not None and time.time() < identity.expires_at_s:
+            self.take_identity(identity)
+            return
+        self.context.logger.error("%s - User Authentication Expired", self)
+        self.say_goodbye(ReasonCode.NOT_AUTHORIZED, "Authentication Expired")
+
+    def _stop_expiry_timer(self) -> None:
+        if self._expiry_timer is not None:
+            self._expiry_timer.cancel()
+            self._expiry_timer = None
 
     def _set_limits(self, connect: Connect, account: Account, keep_alive_s: int) -> None:
         options = self.context.broker.options
@@ -405,6 +439,7 @@ class MqttClient(MqttConnection):
 
     def on_closing(self) -> None:
         self._stop_login_timer()
+        self._stop_expiry_timer()
         self.stop_ns = time.time_ns()
         self.gateway.connections.discard(self)
         self.end_session()

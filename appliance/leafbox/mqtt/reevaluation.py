@@ -22,7 +22,7 @@ def reevaluate(client: MqttClient) -> None:
         client.say_goodbye(ReasonCode.ADMINISTRATIVE_ACTION, "Client Closed")
         return
     assert isinstance(account, Account)
-    client.identity = decision
+    client.take_identity(decision)
     client.max_payload = account.payload_limit(client.context.broker.options.payload_bytes_max)
     client.refuses_qos2 = client.context.options.is_qos2_publish_rejected
     permissions = permission_tables(decision.permissions)

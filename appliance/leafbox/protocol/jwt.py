@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from leafbox.protocol.errors import LeafboxError
-from leafbox.protocol.nkeys import InvalidNkey, verify
+from leafbox.protocol.nkeys import InvalidNkey, KeyPair, verify
 
 # An account with thousands of imports stays below; CONNECT lines are bounded long before.
 JWT_BYTES_MAX = 1024 * 1024
@@ -36,6 +37,7 @@ class Claims:
     issued_at_s: int
     expires_at_s: int
     not_before_s: int
+    audience: str = ""
     nats: dict[str, Any] = field(default_factory=dict)
 
     def check_time(self, now_s: float) -> None:
@@ -76,8 +78,22 @@ def decode_jwt(token: str) -> Claims:
         issued_at_s=_number(claims, "iat"),
         expires_at_s=_number(claims, "exp"),
         not_before_s=_number(claims, "nbf"),
+        audience=_text(claims, "aud"),
         nats=nats,
     )
+
+
+def encode_jwt(claims: dict[str, Any], keys: KeyPair) -> str:
+    """A token of these claims, version 2, signed by `keys`; `jti` is added."""
+    header = _base64(b'{"typ":"JWT","alg":"ed25519-nkey"}')
+    digest = hashlib.sha256(msgspec.json.encode(claims)).digest()
+    body = _base64(msgspec.json.encode({**claims, "jti": base64.b32encode(digest).decode().rstrip("=")}))
+    signature = keys.sign(f"{header}.{body}".encode())
+    return f"{header}.{body}.{_base64(signature)}"
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def _bytes(part: str) -> bytes:

@@ -67,6 +67,18 @@ class ListenerRules:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerAbout:
+    """What the peer says about itself beside its credentials: for an authority that wants to know, never for trust."""
+
+    cid: int = 0
+    name: str = ""
+    language: str = ""
+    version: str = ""
+    protocol: int = 0
+    mqtt_client_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionFacts:
     """What we know of the connection without asking the peer."""
 
@@ -77,6 +89,7 @@ class ConnectionFacts:
     tls: TlsFacts | None = None
     ip: str = ""
     """The peer's address, for limits by source."""
+    about: PeerAbout = PeerAbout()
     proxy_key: str = ""
     """Public key of the trusted proxy that vouched for the connection; empty: it came directly."""
 

@@ -150,7 +150,7 @@ class AuthCalloutOptions:
     xkey: str = ""
     """Public curve key (`X...`) of the service; requests are then encrypted to it."""
     allowed_accounts: tuple[str, ...] = ()
-    """Accounts the service may place users in; empty: all."""
+    """Accounts whose configured users are asked about, beside the global one; empty: all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,12 @@ from leafbox.security.authentication import (
     USER_REMOVED,
     WRONG_SECRET,
     Authenticator,
+    Authority,
     ConnectionFacts,
     Credentials,
     Decision,
     Identity,
+    ListenerRules,
     Proof,
 )
 from leafbox.security.config import SecurityOptions
@@ -86,9 +88,16 @@ class DeviceAuthenticator(Authenticator):
         seen: dict[str, float],
         *,
         operator: OperatorMode | None = None,
+        callout: Authority | None = None,
         maps_certificates_somewhere: bool = False,
     ) -> None:
-        super().__init__(options, passwords, operator=operator, maps_certificates_somewhere=maps_certificates_somewhere)
+        super().__init__(
+            options,
+            passwords,
+            operator=operator,
+            callout=callout,
+            maps_certificates_somewhere=maps_certificates_somewhere,
+        )
         self._devices = devices
         self._seen = seen
         self._is_operator_mode = options.operator.is_enabled
@@ -110,3 +119,8 @@ class DeviceAuthenticator(Authenticator):
             return super().still_authorised(identity, facts)
         current = device.identity
         return current if current.secret_fingerprint == identity.secret_fingerprint else USER_REMOVED
+
+    def recalled(self, name: str, account: str, rules: ListenerRules) -> Decision:
+        """A device's rights today, however it came in before a restart."""
+        device = None if self._is_operator_mode else self._devices.get(name)
+        return device.identity if device is not None else super().recalled(name, account, rules)

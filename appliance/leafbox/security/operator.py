@@ -119,7 +119,7 @@ def _identity(user: Claims, account: Claims, key: str) -> Identity:
         name=user.subject,
         account=key,
         permissions=permissions,
-        allowed_connection_types=_connection_types(user),
+        allowed_connection_types=connection_types(user),
         nkey=user.subject,
         proof=Proof.AUTHORITY,
         expires_at_s=float(min(ends)) if ends else None,
@@ -127,13 +127,13 @@ def _identity(user: Claims, account: Claims, key: str) -> Identity:
 
 
 def _check_limits(user: Claims, account: Claims, facts: ConnectionFacts, now_s: float) -> Refusal | None:
-    allowed = _connection_types(user)
+    allowed = connection_types(user)
     if allowed and facts.connection_type not in allowed:
         return Refusal("connection type not allowed")
     if user.nats.get("times"):
         return Refusal("times of day in a user JWT are not supported")
     sources = _strings(user.nats.get("src"))
-    if sources and not _is_from(facts, sources):
+    if sources and not is_from(facts, sources):
         return Refusal("source address not allowed")
     if user.nats.get("bearer_token") and (account.nats.get("limits") or {}).get("disallow_bearer"):
         return Refusal("the account does not allow bearer tokens")
@@ -155,7 +155,8 @@ def _check_signature(user: Claims, credentials: Credentials, facts: ConnectionFa
     return None
 
 
-def _is_from(facts: ConnectionFacts, sources: list[str]) -> bool:
+def is_from(facts: ConnectionFacts, sources: list[str]) -> bool:
+    """Whether the peer's address is in one of the networks that `src` of user claims names."""
     if not facts.ip:
         return False
     ip = ipaddress.ip_address(facts.ip)
@@ -168,7 +169,8 @@ def _is_revoked(account: Claims, user: str, issued_at_s: int) -> bool:
     return any(key in revocations and issued_at_s <= int(revocations[key]) for key in (user, "*"))
 
 
-def _connection_types(user: Claims) -> frozenset[ConnectionType]:
+def connection_types(user: Claims) -> frozenset[ConnectionType]:
+    """`allowed_connection_types` of user claims; empty: all."""
     known = {kind.value: kind for kind in ConnectionType}
     named = _strings(user.nats.get("allowed_connection_types"))
     return frozenset(known[name.upper()] for name in named if name.upper() in known)

@@ -90,12 +90,6 @@ UNSUPPORTED_FEATURES: tuple[UnsupportedFeature, ...] = (
         ),
     ),
     UnsupportedFeature(
-        "authorization.auth_callout",
-        "auth callout is not supported: define users in the file",
-        _REFUSED,
-        lambda options: options.security.auth_callout is not None,
-    ),
-    UnsupportedFeature(
         "proxies, proxy_required",
         "trusted proxies are not supported: a user that requires one could never log in",
         _REFUSED,
