@@ -121,7 +121,7 @@ def test_power_cut_loses_nothing_acknowledged(tmp_path: Path, policy: str) -> No
             victim.kill()
         promises.note(said)
         # Announcements matter however late they came: what they speak of may have happened.
-        promises.note(line for line in victim.lines() if line[0] in "xX")
+        promises.note(line for line in victim.lines() if line[0] in "xXg")
         store = Store(options_for(str(after / "store")))
         broken = promises.broken(store)
         unsynced += lost

@@ -2,7 +2,8 @@
 
 `python -m tests.support.storage_workload DIRECTORY SEED SYNC` prints one line per acknowledgement, only once it is
 durable: `a STREAM SEQ` appended, `r STREAM SEQ` removed, `f STREAM SEQ` compacted, `b KEY VERSION` blob stored,
-`d COUNT` deltas logged. What may take a message away is announced before it is done: `x STREAM SEQ`, `X STREAM SEQ`.
+`d COUNT` deltas logged. What may take a message away is announced before it is done: `x STREAM SEQ`, `X STREAM SEQ`;
+and so is a group that must never be found in part: `g STREAM FIRST LAST`.
 Contents follow from stream and sequence, so the checker needs nothing but these lines. The workload runs on a loop with
 tiny segments and checkpoints, so that a kill meets rolls, checkpoints and recycling as often as appends.
 """
@@ -16,6 +17,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from leafbox.dataplane.stream_store import StreamStore
 from leafbox.storage.config import StorageOptions, SyncMode
 from leafbox.storage.engine import Store
 
@@ -62,7 +64,9 @@ class Workload:
         store = self.store.stream(b"w/%d" % stream)
         assert store is not None
         fate = self.choices.random()
-        if fate < 0.80:
+        if fate < 0.04:
+            self.append_group(stream, store)
+        elif fate < 0.80:
             seq = store.last_seq + 1
             subject, header, payload = message_for(stream, seq)
             store.append_message(subject, payload, header, seq * 1_000)
@@ -87,6 +91,18 @@ class Workload:
             self.delta_count += 1
             lsn = self.store.append_delta(BLOB_KIND, b"counter", b"%d" % self.delta_count)
             self.waiting.append((lsn, f"d {self.delta_count}"))
+
+    def append_group(self, stream: int, store: StreamStore) -> None:
+        """Messages that are stored together."""
+        seqs = range(store.last_seq + 1, store.last_seq + self.choices.choice((3, 10, 60)))
+        messages = [message_for(stream, seq) for seq in seqs]
+        print(f"g {stream} {seqs[0]} {seqs[-1]}", flush=True)
+        sizes = [sum(map(len, message)) for message in messages]
+        store.begin_group(len(seqs), sum(sizes), max(sizes))
+        for seq, (subject, header, payload) in zip(seqs, messages, strict=True):
+            store.append_message(subject, payload, header, seq * 1_000)
+            self.waiting.append((store.applied_lsn, f"a {stream} {seq}"))
+        store.end_group()
 
     def acknowledge(self, lsn: int) -> None:
         """Print what is durable now, in one write."""
@@ -146,6 +162,8 @@ class Promises:
     announced_floor: dict[int, int] = field(default_factory=lambda: dict.fromkeys(range(STREAMS), 0))
     blobs: dict[bytes, int] = field(default_factory=dict)
     deltas: int = 0
+    groups: list[tuple[int, int, int]] = field(default_factory=list)
+    """Stream, first and last sequence; of the last run only, the next one may give lost numbers out again."""
 
     @property
     def count(self) -> int:
@@ -160,6 +178,8 @@ class Promises:
                 self.blobs[words[0].encode()] = int(words[1])
             elif kind == "d":
                 self.deltas = int(words[0])
+            elif kind == "g":
+                self.groups.append((int(words[0]), int(words[1]), int(words[2])))
             elif kind in ("f", "X"):
                 floors = self.floor if kind == "f" else self.announced_floor
                 floors[int(words[0])] = max(floors[int(words[0])], int(words[1]))
@@ -177,6 +197,11 @@ class Promises:
                 found.append(f"blob {key!r} is older than {version}")
         if counter_of(store) < self.deltas:
             found.append(f"fewer than {self.deltas} deltas")
+        for stream, first, last in self.groups:
+            kept = store.stream(b"w/%d" % stream)
+            if kept is not None and first <= kept.last_seq < last:
+                found.append(f"stream {stream} has {kept.last_seq} of the group {first} to {last}")
+        self.groups.clear()
         found.extend(f"damage {damage}" for damage in store.health().damages)
         return found
 

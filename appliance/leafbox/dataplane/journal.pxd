@@ -50,7 +50,7 @@ cdef enum:
     SEGMENT_HEADER_SIZE = 64
     SEGMENT_HEADER_COPY = 4096
     RECORD_HEADER_SIZE = 24
-    # Record flag: belongs together with the next record.
+    # Record flag: belongs together with the next record; a replay applies all of such a group or nothing.
     RECORD_CONTINUES = 1
 
 
@@ -96,6 +96,9 @@ cdef class Journal(SegmentPool):
     cdef size_t staging_size
     cdef size_t staging_capacity
     cdef size_t record_size         # of the record between begin_record and end_record
+    cdef size_t last_record_at      # of the newest record in `staging`
+    cdef size_t group_start         # `staging_size` when the open group began
+    cdef int group_depth            # 0: no group is open
     cdef uint64_t newest_lsn        # last LSN given out
     cdef uint64_t synced_lsn        # known to be on the device
     cdef uint64_t acknowledged_lsn  # what `on_durable` may be told: synced (always) or written (interval)
@@ -116,8 +119,6 @@ cdef class Journal(SegmentPool):
     cdef double last_sync_s
     cdef double last_probe_s
 
-    # Set while the records of an atomic batch but its last are appended: a replay applies all of them or none.
-    cdef public bint continues
     # Set by the store while too much waits for a checkpoint; counts as congestion.
     cdef public bint is_pressed
 

@@ -61,6 +61,8 @@ cdef enum:
     # Above this an emptied buffer is given back, so that one burst does not stay in RAM for ever.
     KEPT_STAGING = 1 << 22
     SEGMENT_VERSION = 1
+    # All records of one group, which are staged at once whatever `staging_bytes_max` says.
+    GROUP_BYTES_MAX = 1 << 25
 
 SEGMENT_MAGIC = b"LFBXWAL\x01"
 cdef char* SEGMENT_MAGIC_C = b"LFBXWAL\x01"
@@ -197,16 +199,17 @@ cdef class Journal(SegmentPool):
             raise StoreClosed("the store is closed")
         needed = self.staging_size + ((RECORD_HEADER_SIZE + body_size + 7) & ~<size_t>7)
         if needed > self.staging_capacity:
-            if needed > self.staging_bytes_max:
+            # A group was measured when it began: it is taken whole.
+            if needed > self.staging_bytes_max and self.group_depth == 0:
                 pthread_mutex_unlock(&self.lock)
                 raise StoreFull(f"{self.staging_bytes_max} bytes wait to be written to flash")
-            capacity = max(self.staging_capacity * 2, needed)
-            grown = <char*>realloc(self.staging, min(capacity, self.staging_bytes_max))
+            capacity = max(min(self.staging_capacity * 2, self.staging_bytes_max), needed)
+            grown = <char*>realloc(self.staging, capacity)
             if grown == NULL:
                 pthread_mutex_unlock(&self.lock)
                 raise MemoryError
             self.staging = grown
-            self.staging_capacity = min(capacity, self.staging_bytes_max)
+            self.staging_capacity = capacity
         record = <RecordHeader*>(self.staging + self.staging_size)
         self.record_size = needed - self.staging_size
         # The padding behind the body goes to the device too; nothing of a former record may shine through.
@@ -215,13 +218,14 @@ cdef class Journal(SegmentPool):
         record.crc = 0
         record.lsn = self.newest_lsn + 1
         record.kind = kind
-        record.flags = RECORD_CONTINUES if self.continues else 0
+        record.flags = RECORD_CONTINUES if self.group_depth else 0
         record.durable_distance = 0
         record.owner = owner
         return <char*>record + RECORD_HEADER_SIZE
 
     cdef uint64_t end_record(self, bint is_urgent) noexcept:
         cdef uint64_t lsn
+        self.last_record_at = self.staging_size
         self.staging_size += self.record_size
         self.newest_lsn += 1
         lsn = self.newest_lsn
@@ -234,6 +238,35 @@ cdef class Journal(SegmentPool):
             self.is_wake_scheduled = True
             self.schedule_wake()
         return lsn
+
+    def begin_group(self, uint64_t count, uint64_t body_bytes, uint64_t body_bytes_largest) -> None:
+        """What is appended until `end_group` is replayed as a whole or not at all. Groups may nest: the outer one counts.
+
+        `count` bodies of `body_bytes` altogether; raises, before anything is appended, whatever would keep one of them
+        out. The committer waits for the end, so between the two nothing may leave the loop's hands.
+        """
+        cdef uint64_t size = body_bytes + count * (RECORD_HEADER_SIZE + 8)
+        if self.refuses_messages():
+            self.raise_refusal()
+        if body_bytes_largest > self.body_bytes_max:
+            raise LimitExceeded("store record bytes", self.body_bytes_max, body_bytes_largest)
+        if size > GROUP_BYTES_MAX:
+            raise LimitExceeded("store group bytes", GROUP_BYTES_MAX, size)
+        pthread_mutex_lock(&self.lock)
+        if self.group_depth == 0:
+            self.group_start = self.staging_size
+        self.group_depth += 1
+        pthread_mutex_unlock(&self.lock)
+
+    def end_group(self) -> None:
+        """The newest record is the group's last."""
+        pthread_mutex_lock(&self.lock)
+        self.group_depth -= 1
+        if self.group_depth == 0:
+            if self.staging_size > self.group_start:
+                (<RecordHeader*>(self.staging + self.last_record_at)).flags &= ~RECORD_CONTINUES
+            pthread_cond_signal(&self.wake_committer)
+        pthread_mutex_unlock(&self.lock)
 
     cdef void schedule_wake(self) noexcept:
         try:
@@ -260,7 +293,8 @@ cdef class Journal(SegmentPool):
             pthread_cond_signal(&self.wake_committer)
 
     cdef bint refuses_messages(self) noexcept:
-        return self.state != JOURNAL_READY or self.is_space_low
+        # A group that has begun is taken: half of it would be worse than one that has to wait.
+        return self.group_depth == 0 and (self.state != JOURNAL_READY or self.is_space_low)
 
     cdef bint congested(self) noexcept:
         return self.is_pressed or self.staging_size > self.congestion_bytes
@@ -375,9 +409,9 @@ cdef class Journal(SegmentPool):
             return 0
         if self.state != JOURNAL_READY:
             return max(0.0, self.last_probe_s + self.probe_interval_s - now)
-        if self.staging_size and self.is_wake_wanted:
+        if self.staging_size and self.is_wake_wanted and self.group_depth == 0:
             return 0 if self.staging_size > self.congestion_bytes else max(0.0, self.gather_until_s - now)
-        if self.staging_size or self.held_size:
+        if self.held_size or (self.staging_size and self.group_depth == 0):
             patience = max(0.0, self.last_sync_s + self.sync_interval_s - now)
         if self.is_space_low:
             until_probe = max(0.0, self.last_probe_s + self.probe_interval_s - now)
@@ -385,9 +419,11 @@ cdef class Journal(SegmentPool):
         return patience
 
     cdef int take_staged(self) noexcept nogil:
-        """Swap or move the staged records to `held`.  Holds `lock`."""
+        """Swap or move the staged records to `held`, never a part of a group.  Holds `lock`."""
         cdef char* data
         cdef size_t size
+        if self.group_depth:
+            return 0
         self.is_wake_wanted = False
         self.gather_until_s = 0
         if self.staging_size == 0:

@@ -23,7 +23,7 @@ from leafbox.dataplane.sublist cimport MatchResult, Sublist
 
 from collections import deque
 
-from leafbox.protocol.errors import StoreError
+from leafbox.protocol.errors import LimitExceeded, StoreError
 
 cdef extern from "string.h" nogil:
     void *memmem(const void *haystack, size_t haystack_len, const void *needle, size_t needle_len)
@@ -268,7 +268,7 @@ cdef class StreamIngest(Task):
             seq = store.append(message.subject, message.subject_len, message.body, message.header_len,
                                message.body + message.header_len, message.body_len - message.header_len,
                                wall_ns(), 0, 0)
-        except StoreError:
+        except (StoreError, LimitExceeded):
             return self.refuse(message, "store")
         if self.meter is not None:
             self.meter.add(size)
@@ -310,10 +310,6 @@ cdef class StreamIngest(Task):
         if not self.refuses_when_full:
             return None
         return self.fullness(subject, len(subject), self.store.size_of(len(subject), len(header), len(payload)))
-
-    def has_room(self, bytes subject not None, bytes header not None, bytes payload not None) -> bool:
-        """Whether account and server have room for the message."""
-        return self.meter is None or self.meter.has_room(self.store.size_of(len(subject), len(header), len(payload)))
 
     def is_wanted(self, bytes subject not None) -> bool:
         """Whether interest retention has a consumer for the subject; True for other streams."""

@@ -189,6 +189,20 @@ cdef class StreamStore:
         self.note_message(number, record_size, seq, ts_ns, flags)
         return seq
 
+    def begin_group(self, uint64_t count=0, uint64_t content_bytes=0, uint64_t content_bytes_largest=0) -> None:
+        """What follows until `end_group` is there after a crash as a whole, or not at all (ADR 0002).
+
+        `content_bytes`: subjects, headers and payloads of `count` messages; raises what would keep any of them out.
+        """
+        if self.journal is not None:
+            self.journal.begin_group(count, content_bytes + count * STORED_HEADER_SIZE,
+                                     content_bytes_largest + STORED_HEADER_SIZE)
+
+    def end_group(self) -> None:
+        """The group is complete; always called once `begin_group` has returned."""
+        if self.journal is not None:
+            self.journal.end_group()
+
     cdef void note_message(self, uint32_t number, size_t record_size, uint64_t seq, int64_t ts_ns,
                            uint16_t flags) noexcept:
         """Make the record that lies reserved in the tail official, and enforce the limits."""

@@ -1,8 +1,8 @@
 """Atomic batch publishing (ADR-50): messages are staged in memory and stored together at the commit, or not at all.
 
-nats-server stages on disk; here an interrupted batch leaves nothing, since only the commit's messages reach the log,
-all in one go of the loop and thus in one commit of the log or, after a crash, cut off at a message of which nothing
-was acknowledged.
+nats-server stages on disk; here an interrupted batch leaves nothing, since only the commit's messages reach the log.
+They do so as one group of records, which a replay applies whole or not at all (ADR 0002): neither a full log nor a
+power cut leaves the first half of a batch.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ if TYPE_CHECKING:
     from leafbox.jetstream.stream import Stream
 
 ID_BYTES_MAX = 64
+OPEN_BYTES_MAX = 64 * 1024 * 1024
+"""Messages of all open batches of the server: they wait in RAM. One batch may hold what the log takes whole, 32 MiB."""
 
 
 @dataclass(slots=True)
 class _Batch:
-    """Messages received so far; `last_ns` is when the last one came."""
+    """Messages received so far and their bytes; `last_ns` is when the last one came."""
 
     last_ns: int
+    size: int = 0
     messages: list[tuple[str, bytes, bytes]] = field(default_factory=list)
 
 
@@ -108,7 +111,14 @@ class AtomicBatches:
             self._abandoned(batch_id, "large")
             raise errors.ATOMIC_PUBLISH_TOO_LARGE_BATCH.rejected(size=most)
         if not ends:
+            size = len(subject) + len(header) + len(payload)
+            if stream.context.open_batch_bytes + size > OPEN_BYTES_MAX:
+                self._drop(batch_id)
+                self._abandoned(batch_id, "large")
+                raise errors.INSUFFICIENT_RESOURCES.rejected()
             batch.messages.append((subject, header, payload))
+            batch.size += size
+            stream.context.open_batch_bytes += size
         batch.last_ns = now_ns()
         if commit is None:
             if reply and not stream.config.no_ack:
@@ -134,8 +144,10 @@ class AtomicBatches:
         return batch
 
     def _drop(self, batch_id: str) -> None:
-        if self._open.pop(batch_id, None) is not None:
+        batch = self._open.pop(batch_id, None)
+        if batch is not None:
             self._stream.context.open_atomic_batches -= 1
+            self._stream.context.open_batch_bytes -= batch.size
 
     def _abandoned(self, batch_id: str, reason: str) -> None:
         self._stream.advisories.batch_abandoned(self._stream.name, batch_id, reason)
@@ -150,9 +162,13 @@ class AtomicBatches:
         if ends and checked:
             checked[-1].header = headers.add(checked[-1].header, headers.BATCH_COMMIT, b"1")
         suffix = f',"batch":"{batch_id}","count":{count}}}'
-        for index, message in enumerate(checked):
-            is_last = index == count - 1
-            publisher.store(message, reply if is_last else b"", ack_suffix=suffix if is_last else "", is_checked=True)
+        publisher.begin_group(checked)
+        try:
+            for index, message in enumerate(checked):
+                last_reply, last_suffix = (reply, suffix) if index == count - 1 else (b"", "")
+                publisher.store(message, last_reply, ack_suffix=last_suffix, is_checked=True)
+        finally:
+            self._stream.store.end_group()
 
     def _check(self, state: PublishState, subject: str, header: bytes, payload: bytes) -> Checked:
         if headers.get(header, headers.EXPECTED_LAST_MSG_ID):
@@ -172,7 +188,7 @@ class AtomicBatches:
         """Discard new, counted over what the batch has staged so far."""
         stream, config = self._stream, self._stream.config
         subject = checked.subject.encode()
-        stream.publisher.check_room(subject, checked.header, checked.payload)
+        stream.publisher.check_room(subject, checked.header, checked.payload, state.staged_bytes)
         if config.discard is not DiscardPolicy.NEW:
             return
         store = stream.store

@@ -29,6 +29,7 @@ class ServerContext:
     memory_meter: StorageMeter = field(default_factory=StorageMeter)
     storage_meter: StorageMeter = field(default_factory=StorageMeter)
     open_atomic_batches: int = 0
+    open_batch_bytes: int = 0
     open_fast_batches: int = 0
     reserved_memory: int = 0
     reserved_storage: int = 0

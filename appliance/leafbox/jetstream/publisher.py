@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from leafbox.dataplane.stream_ingest import now_ns
 from leafbox.jetstream.publish_rules import Checked, DuplicateMessage, check_publish
 from leafbox.jetstream.publish_state import PublishState
-from leafbox.protocol.errors import RequestRejected, StoreError
+from leafbox.protocol.errors import LimitExceeded, RequestRejected, StoreError
 from leafbox.protocol.jetstream import error_catalog as errors
 from leafbox.protocol.jetstream import headers, subjects
 from leafbox.protocol.jetstream.fast_batch import is_fast_reply
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 NEVER_EXPIRES_NS = (1 << 63) - 1
 """Stored as expiry of messages with `Nats-TTL: never`: not even max_age removes them."""
+
+_EXPIRY_BYTES = 8
+"""A message's own expiry, when it has one."""
 
 _FULL_TEXTS = {
     "messages": "maximum messages exceeded",
@@ -109,9 +112,28 @@ class Publisher:
     def store(self, checked: Checked, reply: bytes, *, ack_suffix: str = "", is_checked: bool = False) -> int:
         """Store a checked message with all that follows from it; returns its sequence.
 
-        `is_checked`: limits were looked at for the whole batch. Raises `RequestRejected` if a limit or the store
-        refuses.
+        `is_checked`: limits were looked at for the whole batch, whose group of records is open. Raises
+        `RequestRejected` if a limit or the store refuses.
         """
+        if is_checked or not (checked.rollup or checked.purges_schedule):
+            return self._store(checked, reply, ack_suffix, is_checked)
+        # The message and the removals that it asks for: an acknowledgement promises both.
+        self.begin_group([checked])
+        try:
+            return self._store(checked, reply, ack_suffix, is_checked)
+        finally:
+            self._stream.store.end_group()
+
+    def begin_group(self, messages: list[Checked]) -> None:
+        """Have the log take these messages, and what follows from them, whole or not at all; the caller ends it with
+        `store.end_group`. Raises `RequestRejected` if the log would not take one of them."""
+        sizes = [_EXPIRY_BYTES + len(m.subject.encode()) + len(m.header) + len(m.payload) for m in messages]
+        try:
+            self._stream.store.begin_group(len(sizes), sum(sizes), max(sizes))
+        except (StoreError, LimitExceeded):
+            raise errors.INSUFFICIENT_RESOURCES.rejected() from None
+
+    def _store(self, checked: Checked, reply: bytes, ack_suffix: str, is_checked: bool) -> int:
         stream, ingest = self._stream, self._stream.ingest
         subject = checked.subject.encode()
         if not is_checked:
@@ -133,7 +155,7 @@ class Publisher:
                 expires_ns = NEVER_EXPIRES_NS
             try:
                 seq = ingest.store_message(subject, checked.header, checked.payload, plain_reply, now, expires_ns)
-            except StoreError:
+            except (StoreError, LimitExceeded):
                 raise errors.INSUFFICIENT_RESOURCES.rejected() from None
             self._remember(checked, seq, now)
             if 0 < expires_ns < NEVER_EXPIRES_NS:
@@ -152,28 +174,39 @@ class Publisher:
 
         Raises `RequestRejected` or `StoreError` if it cannot be stored now.
         """
-        stream, ingest, config = self._stream, self._stream.ingest, self._stream.config
+        stream, config = self._stream, self._stream.config
         encoded = subject.encode()
         self.check_room(encoded, header, payload)
         self.check_full(encoded, header, payload)
         ttl_s = parse_ttl(headers.get_text(header, headers.TTL)) if header and config.allow_msg_ttl else 0
         expires_ns = NEVER_EXPIRES_NS if ttl_s < 0 else ts_ns + ttl_s * SECOND if ttl_s else 0
+        rollup = headers.get_text(header, headers.ROLLUP) if header else ""
+        if rollup not in ("sub", "all") or not config.allow_rollup_hdrs or config.deny_purge:
+            self._mirror(encoded, header, payload, seq, ts_ns, expires_ns)
+            return
+        self.begin_group([Checked(subject, header, payload)])
+        try:
+            self._mirror(encoded, header, payload, seq, ts_ns, expires_ns)
+            stream.purge(subject if rollup == "sub" else "", keep=1)
+        finally:
+            stream.store.end_group()
+
+    def _mirror(self, subject: bytes, header: bytes, payload: bytes, seq: int, ts_ns: int, expires_ns: int) -> None:
+        stream, ingest = self._stream, self._stream.ingest
         if seq > ingest.store.last_seq + 1:
             ingest.store.skip_to(seq - 1)
-        ingest.store_message(encoded, header, payload, b"", ts_ns, expires_ns, seq)
-        if not header:
-            return
-        msg_id, rollup = headers.get_text(header, headers.MSG_ID), headers.get_text(header, headers.ROLLUP)
+        ingest.store_message(subject, header, payload, b"", ts_ns, expires_ns, seq)
+        msg_id = headers.get_text(header, headers.MSG_ID) if header else ""
         if msg_id:
             stream.window.remember(msg_id, seq, ts_ns)
         if 0 < expires_ns < NEVER_EXPIRES_NS:
             stream.expiry.note(seq, expires_ns)
-        if rollup in ("sub", "all") and config.allow_rollup_hdrs and not config.deny_purge:
-            stream.purge(subject if rollup == "sub" else "", keep=1)
 
-    def check_room(self, subject: bytes, header: bytes, payload: bytes) -> None:
-        """Refuse when account or server are out of bytes."""
-        if not self._stream.ingest.has_room(subject, header, payload):
+    def check_room(self, subject: bytes, header: bytes, payload: bytes, staged_bytes: int = 0) -> None:
+        """Refuse when account or server are out of bytes, what a batch has staged included."""
+        meter = self._stream.ingest.meter
+        size = self._stream.store.stored_size(len(subject), len(header), len(payload))
+        if meter is not None and not meter.fits(size + staged_bytes):
             raise self._refusal("resources")
 
     def check_full(self, subject: bytes, header: bytes, payload: bytes) -> None:

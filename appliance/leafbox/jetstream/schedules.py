@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from leafbox.dataplane.stream_ingest import now_ns
 from leafbox.jetstream.alarm import Alarm
+from leafbox.jetstream.publish_rules import Checked
+from leafbox.protocol.errors import RequestRejected
 from leafbox.protocol.jetstream import headers
 from leafbox.protocol.jetstream.go_time import SECOND, format_time
 from leafbox.protocol.jetstream.schedule_pattern import InvalidSchedule, Schedule, next_due
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 # nats-server fires no more often than this.
 _INTERVAL_NS = SECOND // 4
+# A message that a limit or the flash keeps out now is tried again; its schedule stays stored until it is in.
+_RETRY_NS = SECOND
 
 
 class Schedules:
@@ -75,11 +79,26 @@ class Schedules:
             block = self._fired_header(message, subject, schedule, content)
         if schedule.repeats:
             self._due[subject] = (schedule.due_ns, seq)
-        else:
+            self._stream.publisher.publish(target, b"", block, content.payload, is_sourced=True)
+        elif self._fire_last(subject, Checked(target, block, content.payload)):
             del self._due[subject]
-        self._stream.publisher.publish(target, b"", block, content.payload, is_sourced=True)
-        if not schedule.repeats:
+        else:
+            self._due[subject] = (now + _RETRY_NS, seq)
+
+    def _fire_last(self, subject: str, fired: Checked) -> bool:
+        """Store the message and remove its schedule, both or neither; False while it cannot be stored."""
+        publisher = self._stream.publisher
+        try:
+            publisher.begin_group([fired])
+        except RequestRejected:
+            return False
+        try:
+            if not publisher.publish(fired.subject, b"", fired.header, fired.payload, is_sourced=True):
+                return False
             self._stream.purge(subject)
+            return True
+        finally:
+            self._stream.store.end_group()
 
     def _fired_header(
         self, message: StoredMessage, subject: str, schedule: Schedule, content: StoredMessage | None = None

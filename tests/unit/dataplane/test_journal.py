@@ -164,32 +164,75 @@ def test_limits_refuse(open_journal: OpenJournal) -> None:
         journal.append_record(RecordKind.BLOB_PUT, 1, b"")
 
 
+def damage_last_record(path: Path) -> None:
+    """As if its write had not reached the device."""
+    data = bytearray(path.read_bytes())
+    found = survey_log(path.parent, SALT, 0)
+    end = max(run.end for run in found.relevant[0].runs)
+    data[end - 8 : end] = bytes(8)
+    path.write_bytes(data)
+
+
+@pytest.mark.capability("JS27")
 @pytest.mark.capability("JS40")
-def test_an_unfinished_batch_never_happened(open_journal: OpenJournal, tmp_path: Path) -> None:
-    """Atomic batches (ADR-50): recovery cuts off a batch whose last record did not make it."""
+def test_a_group_without_its_end_never_happened(open_journal: OpenJournal, tmp_path: Path) -> None:
+    """Atomic batches (ADR-50): recovery cuts off a group whose last record did not make it."""
     journal = open_journal()
-    journal.append_record(RecordKind.BLOB_PUT, 1, b"alone")
-    journal.continues = True
-    for _ in range(3):
-        journal.append_record(RecordKind.BLOB_PUT, 1, b"part")
-    assert journal.wait_durable(4)
+    journal.append_record(RecordKind.BLOB_PUT, 1, b"alone!!!")
+    journal.begin_group(4, 32, 8)
+    for _ in range(4):
+        journal.append_record(RecordKind.BLOB_PUT, 1, b"together")
+    journal.end_group()
+    assert journal.wait_durable(5)
+    journal.close()
+    assert survey_log(tmp_path, SALT, 0).end_lsn == 5
+    damage_last_record(min(tmp_path.glob("segment-*.log")))
     found = survey_log(tmp_path, SALT, 0)
     assert (found.end_lsn, found.torn_records, found.gaps) == (1, 3, [])
-    journal.continues = False
+
+
+@pytest.mark.capability("JS27")
+def test_an_open_group_is_not_written(open_journal: OpenJournal, tmp_path: Path) -> None:
+    """No commit takes a part of a group, however long it stays open; an inner one ends with the outer one."""
+    journal = open_journal()
+    journal.begin_group(3, 12, 4)
+    journal.append_record(RecordKind.BLOB_PUT, 1, b"one")
+    journal.begin_group(1, 4, 4)
+    journal.append_record(RecordKind.BLOB_PUT, 1, b"two")
+    journal.end_group()
+    assert not journal.wait_durable(1, 0.2)
     journal.append_record(RecordKind.BLOB_PUT, 1, b"end")
-    assert journal.wait_durable(5)
-    assert survey_log(tmp_path, SALT, 0).end_lsn == 5
+    journal.end_group()
+    assert journal.wait_durable(3)
+    assert survey_log(tmp_path, SALT, 0).end_lsn == 3
+
+
+@pytest.mark.capability("JS27")
+def test_a_group_is_taken_whole_or_refused_at_its_beginning(open_journal: OpenJournal) -> None:
+    """Neither a full staging buffer nor a failure in its midst keeps a part out."""
+    journal = open_journal(staging_bytes_max=1 << 15)
+    with pytest.raises(LimitExceeded):
+        journal.begin_group(1, 1 << 15, 1 << 15)
+    with pytest.raises(LimitExceeded):
+        journal.begin_group(1 << 20, 1 << 25, 100)
+    journal.begin_group(100, 100_000, 1000)
+    for _ in range(100):
+        journal.append_record(RecordKind.BLOB_PUT, 1, bytes(1000))
+    journal.end_group()
+    assert journal.wait_durable(100)
 
 
 @pytest.mark.capability("JS40")
 def test_a_run_that_lost_its_first_record_leaves_no_hole(open_journal: OpenJournal, tmp_path: Path) -> None:
     """Its whole only commit is a torn tail; the numbers between the former run and it were never used."""
     first = open_journal(recovered_lsn=10, next_lsn=1_000)
-    first.continues = True
+    first.begin_group(3, 72, 24)
     for _ in range(3):
         first.append_record(RecordKind.BLOB_PUT, 1, b"a" * 24, is_urgent=False)
+    first.end_group()
     first.close()
     path = min(tmp_path.glob("segment-*.log"))
+    damage_last_record(path)
     data = bytearray(path.read_bytes())
     data[8192:8240] = bytes(48)
     path.write_bytes(data)
