@@ -10,6 +10,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 from leafbox.app.configuration.options import Options
@@ -180,6 +181,12 @@ class MqttSide:
         self.gateway.apply_options()
         for client in list(self.gateway.connections):
             reevaluate(client)
+
+    def leavers(self) -> list[Callable[[], None]]:
+        """Lame duck: for each client, what sends it away, to another server where one is configured."""
+        reference = self.options.mqtt.server_reference
+        code = ReasonCode.USE_ANOTHER_SERVER if reference else ReasonCode.SERVER_SHUTTING_DOWN
+        return [partial(client.say_goodbye, code, "Server Shutdown", reference) for client in self.gateway.connections]
 
     def stop(self) -> None:
         """Send everybody away and keep what sessions must not forget; the store is still open."""

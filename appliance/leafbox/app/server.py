@@ -442,20 +442,24 @@ class Server:
         for listener in self._listeners.values():
             listener.stop()
         self.leafs.stop_listening()
-        clients = self.clients()
-        if clients:
-            for client in clients:
-                client.send_info(ldm=True)
+        for client in self.clients():
+            client.send_info(ldm=True)
+        if self._leavers():
             grace_s = self.options.server.lame_duck_grace_period_s
             await asyncio.sleep(grace_s)
             await self._close_gradually(self.options.server.lame_duck_duration_s - grace_s)
         await self.stop()
 
+    def _leavers(self) -> list[Callable[[], None]]:
+        """What ends each client's connection."""
+        devices = self.mqtt.leavers() if self.mqtt is not None else []
+        return [*(partial(client.close, "Server Shutdown") for client in self.clients()), *devices]
+
     async def _close_gradually(self, duration_s: float) -> None:
-        clients = self.clients()
-        interval_s = min(duration_s / max(len(clients), 1), 1.0)
-        for client in clients:
-            client.close("Server Shutdown")
+        leavers = self._leavers()
+        interval_s = min(duration_s / max(len(leavers), 1), 1.0)
+        for leave in leavers:
+            leave()
             await asyncio.sleep(interval_s * (0.5 + random.random() / 2))
 
     # -- reload -------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from leafbox.mqtt.config import MqttOptions, Redirect
 from leafbox.mqtt.records import NEVER_EXPIRES_S
 from leafbox.protocol.mqtt.encoder import encode_packet
 from leafbox.protocol.mqtt.packets import Connack, Connect, Version
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 RECEIVE_MAXIMUM = 1024
 # Topic aliases of a client: each holds the text of a topic, so this bounds a client to 2 MiB.
 TOPIC_ALIAS_MAXIMUM = 32
+
+
+_REDIRECTS = {Redirect.ANOTHER: ReasonCode.USE_ANOTHER_SERVER, Redirect.MOVED: ReasonCode.SERVER_MOVED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,12 @@ def terms_for(client: MqttClient, connect: Connect, assigned_id: str) -> Terms:
     return Terms(granted_s, connect.keep_alive_s, properties)
 
 
-def refused_as(code: ReasonCode, version: Version) -> bytes:
-    """A CONNACK that refuses, in the words of the client's version."""
-    return encode_packet(Connack(code), version)
+def refused_as(code: ReasonCode, version: Version, reference: str = "") -> bytes:
+    """A CONNACK that refuses, in the words of the client's version; `reference`: where to go instead."""
+    properties = Properties(server_reference=reference) if reference and version is Version.V5 else NO_PROPERTIES
+    return encode_packet(Connack(code, properties=properties), version)
+
+
+def elsewhere(options: MqttOptions) -> ReasonCode | None:
+    """The reason code for clients that have to go to another server at any time; None: they may stay."""
+    return _REDIRECTS.get(options.redirect)

@@ -22,6 +22,17 @@ class QueueFull(enum.Enum):
     """That session loses its oldest message instead."""
 
 
+class Redirect(enum.Enum):
+    """When clients are sent to `server_reference`."""
+
+    LAME_DUCK = "lame_duck"
+    """When the server is being taken out of service (0x9C, "use another server")."""
+    ANOTHER = "another"
+    """Always, for now (0x9C): whoever is here or comes is sent there."""
+    MOVED = "moved"
+    """Always, for good (0x9D, "server moved")."""
+
+
 @dataclass(frozen=True, slots=True)
 class MqttOptions:
     """The MQTT listener and how its sessions use JetStream."""
@@ -46,10 +57,14 @@ class MqttOptions:
     """QoS 1/2 messages that may wait for one client; each costs 16 bytes of memory beside its place on flash."""
     when_queue_full: QueueFull = QueueFull.REFUSE
     """A message beyond that: `refuse` it to its publisher, so that none is lost, `drop_new` or `drop_old`."""
+    server_reference: str = ""
+    """Where MQTT 5 clients are sent: `host:port`, or several with spaces between. MQTT 3 clients are only closed."""
+    redirect: Redirect = Redirect.LAME_DUCK
+    """When: in `lame_duck` mode, or always: `another` (for now), `moved` (for good)."""
     jetstream_domain: str = ""
-    """JetStream domain that holds sessions and messages; empty: this server's."""
+    """JetStream domain that holds sessions and messages: this server's, which is the default."""
     stream_replicas: int = 0
-    """Replicas of the MQTT streams; one box always has 1, a value above 1 needs `jetstream_domain` at a hub."""
+    """Replicas of the MQTT streams; one box always has 1."""
     is_consumer_storage_memory: bool = False
     """Keep delivery state in memory: less flash wear, but a power cut repeats deliveries."""
     consumer_inactive_threshold_s: float = 0.0

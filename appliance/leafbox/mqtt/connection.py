@@ -19,7 +19,7 @@ from leafbox.broker.registry import ConnectionSnapshot, SubscriptionSnapshot
 from leafbox.dataplane.mqtt_connection import MqttConnection
 from leafbox.jetstream.names import nuid
 from leafbox.mqtt import subscribing
-from leafbox.mqtt.accepting import refused_as, terms_for
+from leafbox.mqtt.accepting import elsewhere, refused_as, terms_for
 from leafbox.mqtt.context import MqttContext
 from leafbox.mqtt.login import credentials_of
 from leafbox.mqtt.session import Session
@@ -40,6 +40,7 @@ from leafbox.protocol.mqtt.packets import (
     Unsubscribe,
     Version,
 )
+from leafbox.protocol.mqtt.properties import NO_PROPERTIES, Properties
 from leafbox.protocol.mqtt.reason_codes import ReasonCode
 from leafbox.protocol.mqtt.violation import MqttViolation
 from leafbox.security.authentication import (
@@ -258,6 +259,10 @@ class MqttClient(MqttConnection):
         if not account.has_room_for_connection():
             self.refuse(ReasonCode.QUOTA_EXCEEDED, "maximum account active connections exceeded")
             return
+        if (code := elsewhere(self.context.options)) is not None:
+            self.context.logger.info("%s - sent to another server", self)
+            self.close("Redirected", refused_as(code, self.protocol_version, self.context.options.server_reference))
+            return
         try:
             self._enter(decision, account)
         except LeafboxError as error:
@@ -417,9 +422,15 @@ class MqttClient(MqttConnection):
             self.account.slow_consumers += 1
         self.context.logger.warning("%s - Slow Consumer Detected: MaxPending of %d Exceeded", self, self.max_pending)
 
-    def say_goodbye(self, code: ReasonCode, reason: str) -> None:
-        """End the connection from our side. The peer did not ask for that, so its will is due [MQTT-3.1.2-8]."""
-        words = encode_within(Disconnect(code), Version.V5, None) if self.version == 5 and self.is_accepted else None
+    def say_goodbye(self, code: ReasonCode, reason: str, reference: str = "") -> None:
+        """End the connection from our side. The peer did not ask for that, so its will is due [MQTT-3.1.2-8].
+
+        `reference`: the server to go to instead.
+        """
+        words = None
+        if self.version == 5 and self.is_accepted:
+            properties = Properties(server_reference=reference) if reference else NO_PROPERTIES
+            words = encode_within(Disconnect(code, properties), Version.V5, self.packet_bytes_max)
         self.close(reason, words or b"")
         self.end_session()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from leafbox.broker.account import Account
 from leafbox.broker.permission_tables import permission_tables
+from leafbox.mqtt.accepting import elsewhere
 from leafbox.mqtt.connection import MqttClient
 from leafbox.protocol.mqtt.reason_codes import ReasonCode
 from leafbox.security.authentication import Refusal
@@ -12,6 +13,10 @@ from leafbox.security.authentication import Refusal
 def reevaluate(client: MqttClient) -> None:
     """Apply the present configuration to a live client: close it, or adjust its permissions and limits."""
     if client.closed or client.identity is None or client.member is None:
+        return
+    options = client.context.options
+    if (code := elsewhere(options)) is not None:
+        client.say_goodbye(code, "Redirected", options.server_reference)
         return
     decision = client.context.authenticator.still_authorised(client.identity, client.facts())
     if isinstance(decision, Refusal):

@@ -1,6 +1,7 @@
 """Keys of the `websocket {}` and `mqtt {}` blocks.
 
-Source: nats-server 2.15.1 `parseWebsocket`, `parseMQTT`; `max_queued_messages` and `when_queue_full` are ours.
+Source: nats-server 2.15.1 `parseWebsocket`, `parseMQTT`. Ours: `max_queued_messages`, `when_queue_full`,
+`server_reference`, `redirect`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from leafbox.app.configuration.fields import (
 from leafbox.app.configuration.go_text import type_name
 from leafbox.app.configuration.problems import fail, problem_at
 from leafbox.app.configuration.tls_keys import TLS_KEYS, tls
-from leafbox.mqtt.config import QueueFull
+from leafbox.mqtt.config import QueueFull, Redirect
 
 # 16 bytes of memory each: 1.6 GB for one session is beyond any box.
 QUEUED_MESSAGES_LIMIT = 100_000_000
@@ -118,6 +119,14 @@ def _queue_full(entry: Entry) -> object:
         fail(entry.node, f"when_queue_full is one of {names}, not {entry.node.value!r}")
 
 
+def _redirect(entry: Entry) -> object:
+    try:
+        return Redirect(entry.node.value)
+    except ValueError:
+        names = ", ".join(each.value for each in Redirect)
+        fail(entry.node, f"redirect is one of {names}, not {entry.node.value!r}")
+
+
 def _consumer_replicas(entry: Entry) -> object:
     reason = "consumer replicas setting ignored in this server version"
     entry.reading.problems.warn_use(entry.node, entry.key, reason)
@@ -137,6 +146,8 @@ MQTT_KEYS = Block(
         Key(("max_ack_pending", "max_pending", "max_inflight"), "mqtt.ack_pending_max", _ack_pending),
         Key(("max_queued_messages",), "mqtt.queued_messages_max", _queued_messages),
         Key(("when_queue_full",), "mqtt.when_queue_full", _queue_full),
+        Key(("server_reference",), "mqtt.server_reference", string),
+        Key(("redirect",), "mqtt.redirect", _redirect),
         Key(("js_domain",), "mqtt.jetstream_domain", string),
         Key(("stream_replicas",), "mqtt.stream_replicas", integer),
         Key(("consumer_replicas",), "", _consumer_replicas),

@@ -175,6 +175,8 @@ _MQTT_FREE = (
     "ack_pending_max",
     "queued_messages_max",
     "when_queue_full",
+    "server_reference",
+    "redirect",
     "stream_replicas",
     "is_consumer_storage_memory",
     "consumer_inactive_threshold_s",

@@ -90,6 +90,19 @@ UNSUPPORTED_FEATURES: tuple[UnsupportedFeature, ...] = (
         ),
     ),
     UnsupportedFeature(
+        "mqtt.js_domain",
+        "MQTT sessions of a box live in its own store: leave the key out or name the box's domain (jetstream.domain); "
+        "streams that capture what devices publish can be mirrored to the hub",
+        _REFUSED,
+        lambda options: options.mqtt.jetstream_domain not in ("", options.jetstream.domain),
+    ),
+    UnsupportedFeature(
+        "mqtt.stream_replicas",
+        "one box keeps one copy: replicated streams live at the hub",
+        _WARNED,
+        lambda options: options.mqtt.stream_replicas > 1,
+    ),
+    UnsupportedFeature(
         "proxies, proxy_required",
         "trusted proxies are not supported: a user that requires one could never log in",
         _REFUSED,

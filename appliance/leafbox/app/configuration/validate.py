@@ -16,6 +16,7 @@ from leafbox.app.configuration.remote_keys import proxy_problem
 from leafbox.app.configuration.subjects import is_valid_subject
 from leafbox.broker.config import GLOBAL_ACCOUNT, SYSTEM_ACCOUNT
 from leafbox.clients.config import WebsocketOptions
+from leafbox.mqtt.config import Redirect
 from leafbox.protocol.errors import ConfigError
 from leafbox.protocol.nkeys import KeyRole, is_public
 from leafbox.security.config import ResolverKind, SimpleAuthorization
@@ -205,6 +206,8 @@ def _check_mqtt(options: Options) -> None:
         raise ConfigError("ack wait must be a positive value")
     if mqtt.api_timeout_s < 0:
         raise ConfigError("JS API timeout must be a positive value")
+    if mqtt.redirect is not Redirect.LAME_DUCK and not mqtt.server_reference:
+        raise ConfigError(f"mqtt redirect {mqtt.redirect.value} needs a server_reference to send clients to")
     has_leafs = bool(options.leaf.port or options.leaf.remotes)
     if not options.jetstream.is_enabled and not is_clustered and not has_leafs:
         raise ConfigError("mqtt requires JetStream to be enabled if running in standalone mode")

@@ -230,6 +230,7 @@ def test_the_limits_of_mqtt_queues(tmp_path: Path) -> None:
     assert (options.mqtt.queued_messages_max, options.mqtt.when_queue_full) == (10, QueueFull.DROP_OLD)
     for text, reason in (
         ("max_queued_messages: 0", "invalid value 0"),
+        ("redirect: there", "redirect is one of lame_duck, another, moved, not 'there'"),
         ("when_queue_full: dropp", "when_queue_full is one of refuse, drop_new, drop_old, not 'dropp'"),
     ):
         with pytest.raises(ConfigError, match=reason):
