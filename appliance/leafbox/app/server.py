@@ -29,7 +29,7 @@ from leafbox.app.jetstream_report import JetstreamReporter
 from leafbox.app.monitoring import ServerFeatures, server_facts
 from leafbox.app.mqtt import MqttSide
 from leafbox.app.operations.service import Operations
-from leafbox.app.operator import resolve_operator
+from leafbox.app.operator import resolve_operator, watch_activations
 from leafbox.app.ports_file import RunFiles
 from leafbox.app.supervisor import Supervisor
 from leafbox.app.uplink import start_uplinks, uplink_facts
@@ -121,6 +121,7 @@ class Server:
     def _authenticator(self, options: Options, operator: OperatorMode | None) -> Authenticator:
         listeners = (options.clients.tls, options.websocket.tls, options.mqtt.tls)
         maps_certificates = any(tls is not None and tls.is_peer_mapped_to_user for tls in listeners)
+        watch_activations(self, operator)
         make: Callable[..., Authenticator] = partial(Authenticator, options.security, self.passwords)
         if self.devices is not None:
             known = self.devices.users, self.devices.seen

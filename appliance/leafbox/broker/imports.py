@@ -9,6 +9,7 @@ subject of our own (`_R_....`), and maps the answer back. Pending answers are bo
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import string
 import time
@@ -25,6 +26,7 @@ from leafbox.broker.config import (
     StreamImport,
 )
 from leafbox.broker.request_info import with_request_info
+from leafbox.broker.service_latency import BAD_REQUEST, NO_RESPONDERS, TIMEOUT, Measurement, measurement_of
 from leafbox.broker.transform import SubjectTransform, tokenize_wildcards
 from leafbox.dataplane.routing import CallbackReceiver, InboxReceiver, Receiver, Subscription
 from leafbox.dataplane.subjects import is_subset, subject_matches, subjects_collide
@@ -36,6 +38,8 @@ PENDING_RESPONSES_MAX = 65_536
 RESPONSE_THRESHOLD_S = 120.0
 RESPONSE_PREFIX = b"_R_."
 RESPONSE_TOKEN_CHARACTERS = 6
+# Of the reply subject of a request whose latency is measured, as nats-server marks it.
+MEASURED_SUFFIX = b".T"
 BASE62 = string.digits + string.ascii_letters
 
 SubjectMap = Callable[[bytes], bytes | None]
@@ -49,6 +53,13 @@ class _PendingResponse:
     reply: bytes
     kind: ServiceResponseType
     deadline: float
+    measurement: Measurement | None = None
+    timer: asyncio.TimerHandle | None = None
+
+    def stop_timer(self) -> None:
+        """The answer is there, or nobody waits for it any more."""
+        if self.timer is not None:
+            self.timer.cancel()
 
 
 class ResponseMap:
@@ -60,20 +71,39 @@ class ResponseMap:
         self._prefix = RESPONSE_PREFIX + _random_token() + b"."
         self._subscription: Subscription | None = None
 
-    def open(self, account: Account, reply: bytes, kind: ServiceResponseType, threshold_s: float) -> bytes:
-        """A fresh reply subject whose answers go to `reply` in `account`."""
+    def open(
+        self,
+        account: Account,
+        reply: bytes,
+        kind: ServiceResponseType,
+        threshold_s: float,
+        measurement: Measurement | None = None,
+    ) -> bytes:
+        """A fresh reply subject whose answers go to `reply` in `account`; the first ends the measurement."""
         if self._subscription is None:
             self._subscription = Subscription(self._account, InboxReceiver(self._answer), self._prefix + b">")
             self._account.add(self._subscription)
         self._drop_late()
         subject = self._prefix + _random_token()
-        deadline = time.monotonic() + (threshold_s or RESPONSE_THRESHOLD_S)
-        self._pending[subject] = _PendingResponse(account, reply, kind, deadline)
+        threshold_s = threshold_s or RESPONSE_THRESHOLD_S
+        pending = _PendingResponse(account, reply, kind, time.monotonic() + threshold_s, measurement)
+        if measurement is not None:
+            subject += MEASURED_SUFFIX
+            pending.timer = asyncio.get_running_loop().call_later(threshold_s, self._time_out, subject)
+        self._pending[subject] = pending
         return subject
 
     def cancel(self, subject: bytes) -> None:
         """Nobody took the request."""
-        self._pending.pop(subject, None)
+        pending = self._pending.pop(subject, None)
+        if pending is not None and pending.measurement is not None:
+            pending.stop_timer()
+            pending.measurement.failed(NO_RESPONDERS)
+
+    def _time_out(self, subject: bytes) -> None:
+        pending = self._pending.pop(subject, None)
+        if pending is not None and pending.measurement is not None:
+            pending.measurement.failed(TIMEOUT)
 
     def _drop_late(self) -> None:
         now = time.monotonic()
@@ -81,23 +111,32 @@ class ResponseMap:
             subject = next(iter(self._pending))
             if self._pending[subject].deadline > now and len(self._pending) < PENDING_RESPONSES_MAX:
                 break
-            del self._pending[subject]
+            self._pending.pop(subject).stop_timer()
 
     def _answer(
         self, inbox: bytes, subject: bytes, reply: bytes, header: bytes, payload: bytes, origin: Receiver | None
     ) -> bool:
         pending = self._pending.get(inbox)
         if pending is None or pending.deadline < time.monotonic():
-            self._pending.pop(inbox, None)
+            if pending is not None:
+                self._time_out(inbox)
+                pending.stop_timer()
             return False
+        answered_ns = time.time_ns()
         # An empty message ends a streamed answer like a chunked one (seen with nats-server 2.15.1).
         is_last = pending.kind is ServiceResponseType.SINGLETON or not (payload or header)
         if is_last:
             del self._pending[inbox]
         if subject != inbox:
             # A stream's message keeps its own subject on the way to whoever pulls from another account.
-            return pending.account.publish_to(pending.reply, subject, payload, reply, header) > 0
-        return pending.account.publish(pending.reply, payload, reply, header, origin) > 0
+            is_delivered = pending.account.publish_to(pending.reply, subject, payload, reply, header) > 0
+        else:
+            is_delivered = pending.account.publish(pending.reply, payload, reply, header, origin) > 0
+        if pending.measurement is not None:
+            pending.stop_timer()
+            pending.measurement.answered(answered_ns, origin)
+            pending.measurement = None
+        return is_delivered
 
 
 def _random_token() -> bytes:
@@ -183,13 +222,20 @@ class ServiceImportLink:
         remote = self._to_remote.match(subject)
         if remote is None:
             return False
+        latency, measurement = self._export.latency, None
+        if latency is not None:
+            measurement = measurement_of(
+                latency, self._exporter, self._importer, header, origin, is_shared=self._is_shared
+            )
         header = with_request_info(
             header, self._importer, origin, is_shared=self._is_shared or self._exporter.is_system
         )
         if not reply:
+            if measurement is not None:
+                measurement.failed(BAD_REQUEST)
             return self._exporter.publish(remote, payload, b"", header, origin) > 0
         answer_to = self._responses.open(
-            self._importer, reply, self._export.response_type, self._export.response_threshold_s
+            self._importer, reply, self._export.response_type, self._export.response_threshold_s, measurement
         )
         if self._exporter.publish(remote, payload, answer_to, header, origin) > 0:
             return True

@@ -34,10 +34,16 @@ class RequestInfo(msgspec.Struct, omit_defaults=True, kw_only=True):
     client_type: str = ""
 
 
+def info_of(origin: Receiver | None) -> RequestInfo | None:
+    """All that is known of a client; None for what is none."""
+    describe = getattr(origin, "request_info", None)
+    found: RequestInfo | None = describe() if describe is not None else None
+    return found
+
+
 def with_request_info(header: bytes, account: Account, origin: Receiver | None, *, is_shared: bool) -> bytes:
     """`header` with the requester's information; a value that the client itself sent does not survive."""
-    describe = getattr(origin, "request_info", None)
-    info: RequestInfo = describe() if describe is not None else RequestInfo()
+    info = info_of(origin) or RequestInfo()
     if not is_shared:
         info = RequestInfo(rtt=info.rtt)
     info.acc = account.name

@@ -192,6 +192,11 @@ class Authenticator:
         return any(secret and not is_bcrypt(secret) for secret in stored)
 
     @property
+    def operator(self) -> Authority | None:
+        """Operator mode, where it decides."""
+        return self._operator
+
+    @property
     def sends_nonce(self) -> bool:
         """Whether INFO must carry a nonce (core-protocol section 1.1)."""
         return bool(self._nkeys or self._options.operator.is_enabled or self._options.trusted_proxies)

@@ -1,8 +1,9 @@
 """Operator mode with preloaded accounts: what operator, account and user JWTs make of a connection (ADR-14).
 
 The chain: a trusted operator key signs accounts, an account's key (or one of its signing keys) signs users, the user's
-key signs the nonce. Accounts come from `resolver_preload`; other resolvers, scoped signing keys and activation tokens
-are refused where they are met, never taken for allowed.
+key signs the nonce. Accounts come from `resolver_preload`; other resolvers and scoped signing keys are refused where
+they are met, never taken for allowed. An import that its exporter does not allow (any more) is left out and said, as
+nats-server does; the other imports of the account hold.
 Source: config specification section 7; nats-server 2.15.1 `server/auth.go` `processClientOrLeafAuthentication`.
 """
 
@@ -23,6 +24,7 @@ from leafbox.broker.config import (
     ResponsePermission,
     ServiceExport,
     ServiceImport,
+    ServiceLatency,
     ServiceResponseType,
     StreamExport,
     StreamImport,
@@ -31,10 +33,11 @@ from leafbox.broker.config import (
 from leafbox.protocol.errors import ConfigError
 from leafbox.protocol.jwt import Claims, InvalidJwt, decode_jwt
 from leafbox.protocol.nkeys import InvalidNkey, decode_signature, verify
+from leafbox.security.activations import Activations, is_stream
 from leafbox.security.authentication import ConnectionFacts, Credentials, Decision, Identity, Proof, Refusal
 from leafbox.security.config import OperatorOptions, ResolverKind
 
-# Nobody may have signed the export for them: no account has this name.
+# No account has this name: an export that needs an activation which nobody has.
 NOBODY = ("-",)
 
 
@@ -43,6 +46,8 @@ class OperatorMode:
 
     def __init__(self, options: OperatorOptions, clock_s: Callable[[], float] = time.time) -> None:
         self._clock_s = clock_s
+        self.activations_end_s: int | None = None
+        """When the first activation token ends that `account_options` has counted; None: none does."""
         self._trusted = set(options.trusted_keys)
         self.system_account = ""
         if options.resolver is not None and options.resolver.kind is not ResolverKind.MEMORY:
@@ -68,7 +73,9 @@ class OperatorMode:
 
     def account_options(self) -> tuple[AccountOptions, ...]:
         """The preloaded accounts, named by their public keys."""
-        return tuple(account_options(key, claims.nats) for key, claims in self._accounts.items())
+        activations = Activations(self._accounts, self._signers, self._clock_s())
+        self.activations_end_s = activations.end_s
+        return tuple(account_options(key, claims.nats, activations) for key, claims in self._accounts.items())
 
     # -- logins -------------------------------------------------------------------------------------------------------
 
@@ -213,8 +220,8 @@ def _subjects(claims: Any) -> SubjectPermission | None:
     return SubjectPermission(tuple(allow) or None, tuple(deny)) if allow or deny else None
 
 
-def account_options(key: str, claims: Mapping[str, Any]) -> AccountOptions:
-    """An account's claims as the configuration of an account named by its key."""
+def account_options(key: str, claims: Mapping[str, Any], activations: Activations) -> AccountOptions:
+    """An account's claims as the configuration of an account named by its key, with the imports it may have."""
     limits = claims.get("limits") or {}
     options = AccountOptions(
         name=key,
@@ -232,13 +239,14 @@ def account_options(key: str, claims: Mapping[str, Any]) -> AccountOptions:
             leafnodes_max=int(limits.get("leaf", -1)),
         ),
     )
-    exports, imports = claims.get("exports") or [], claims.get("imports") or []
+    exports = claims.get("exports") or []
+    imports = [entry for entry in claims.get("imports") or [] if activations.allows(key, entry)]
     return replace(
         options,
-        stream_exports=tuple(_stream_export(entry) for entry in exports if _is_stream(entry)),
-        service_exports=tuple(_service_export(entry) for entry in exports if not _is_stream(entry)),
-        stream_imports=tuple(_stream_import(entry) for entry in imports if _is_stream(entry)),
-        service_imports=tuple(_service_import(entry) for entry in imports if not _is_stream(entry)),
+        stream_exports=tuple(_stream_export(key, entry, activations) for entry in exports if is_stream(entry)),
+        service_exports=tuple(_service_export(key, entry, activations) for entry in exports if not is_stream(entry)),
+        stream_imports=tuple(_stream_import(entry) for entry in imports if is_stream(entry)),
+        service_imports=tuple(_service_import(entry) for entry in imports if not is_stream(entry)),
     )
 
 
@@ -259,26 +267,31 @@ def _jetstream_limits(limits: Mapping[str, Any]) -> AccountJetStreamLimits | Non
     )
 
 
-def _is_stream(entry: Mapping[str, Any]) -> bool:
-    return entry.get("type") in ("stream", 1)
+def _importers(key: str, entry: Mapping[str, Any], activations: Activations) -> tuple[str, ...]:
+    return activations.importers(key, entry) or NOBODY if entry.get("token_req") else ()
 
 
-def _importers(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    return NOBODY if entry.get("token_req") else ()
-
-
-def _stream_export(entry: Mapping[str, Any]) -> StreamExport:
+def _stream_export(key: str, entry: Mapping[str, Any], activations: Activations) -> StreamExport:
     position = int(entry.get("account_token_position") or 0)
-    return StreamExport(str(entry["subject"]), _importers(entry), position)
+    return StreamExport(str(entry["subject"]), _importers(key, entry, activations), position)
 
 
-def _service_export(entry: Mapping[str, Any]) -> ServiceExport:
+def _latency(entry: Mapping[str, Any]) -> ServiceLatency | None:
+    found = entry.get("service_latency")
+    if not isinstance(found, dict) or not found.get("results"):
+        return None
+    sampling = found.get("sampling")
+    return ServiceLatency(str(found["results"]), sampling if isinstance(sampling, int) else 0)
+
+
+def _service_export(key: str, entry: Mapping[str, Any], activations: Activations) -> ServiceExport:
     kinds = {"stream": ServiceResponseType.STREAM, "chunked": ServiceResponseType.CHUNKED}
     return ServiceExport(
         str(entry["subject"]),
-        _importers(entry),
+        _importers(key, entry, activations),
         kinds.get(str(entry.get("response_type", "")).lower(), ServiceResponseType.SINGLETON),
         int(entry.get("response_threshold") or 0) / 1e9,
+        _latency(entry),
         account_token_position=int(entry.get("account_token_position") or 0),
     )
 
