@@ -35,7 +35,6 @@ from leafbox.dataplane.mqtt_topics cimport SUBJECT_GROWTH, subject_to_topic
 from leafbox.dataplane.routing cimport AccountPlane, Receiver, Subscription
 from leafbox.dataplane.stream_ingest cimport StreamIngest, wall_ns
 from leafbox.dataplane.sublist cimport MatchResult, Sublist
-from leafbox.dataplane.subjects cimport matches
 
 from typing import NamedTuple
 
@@ -112,21 +111,6 @@ cdef class MqttInterest:
         self.is_shared = is_shared
         self.skips_dollar = skips_dollar
         self.subscriptions = []
-
-
-cdef bint may_receive(Permissions permissions, const char *subject, Py_ssize_t length) except -1:
-    """Whether a stored message may be delivered now: it was queued when its reader was away, by rights that may have
-    been others, or were not known after a restart."""
-    if permissions is None or not permissions.restricts_subscribe:
-        return True
-    if permissions.denies_delivery(subject, length):
-        return False
-    if not permissions.subscribe_allow_rules:
-        return True
-    for rule, _ in permissions.subscribe_allow_rules:
-        if matches(subject, length, <bytes>rule, len(<bytes>rule)):
-            return True
-    return False
 
 
 cdef bint meets_full_queue(AccountPlane account, Receiver origin, Message *message) except -1:
@@ -602,7 +586,9 @@ cdef class MqttSession(Task):
             self.expired += 1
             return 0
         prefix = RETAINED_PREFIX if flags & ENTRY_RETAINED else MESSAGES_PREFIX
-        if not may_receive(self.permissions, view.subject + prefix, view.subject_size - prefix):
+        if self.permissions is not None and not self.permissions.may_receive(view.subject + prefix,
+                                                                             view.subject_size - prefix):
+            # It was queued when its reader was away, by rights that may have been others.
             return 0
         topic_len = topic_of(view.subject + prefix, view.subject_size - prefix)
         if topic_len <= 0:

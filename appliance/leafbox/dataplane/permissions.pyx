@@ -62,6 +62,15 @@ cdef class Permissions:
     cdef bint denies_delivery(self, const char *subject, Py_ssize_t length) except -1:
         return self.subscribe_deny is not None and self.subscribe_deny.matches_any(subject, length)
 
+    cdef bint may_receive(self, const char *subject, Py_ssize_t length) except -1:
+        if self.subscribe_allow_rules:
+            if self.subscribe_allow is None:
+                # Most users never need it.
+                self.subscribe_allow = index_of({rule for rule, _ in self.subscribe_allow_rules})
+            if not self.subscribe_allow.matches_any(subject, length):
+                return False
+        return self.subscribe_deny is None or not self.subscribe_deny.matches_any(subject, length)
+
     def allows_publish(self, bytes subject not None) -> bool:
         """Whether a message may be published on `subject` (reply permissions aside)."""
         return self.may_publish(subject, len(subject))
@@ -86,6 +95,10 @@ cdef class Permissions:
             if queue is None and collide(<bytes>rule, len(<bytes>rule), subject, len(subject)):
                 return True
         return False
+
+    def allows_message(self, bytes subject not None) -> bool:
+        """Whether a message on `subject` that was kept may be delivered."""
+        return self.may_receive(subject, len(subject))
 
     def denies_message(self, bytes subject not None) -> bool:
         """Whether a message on `subject` is filtered on delivery."""

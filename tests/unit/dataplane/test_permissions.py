@@ -161,3 +161,25 @@ def test_rules_may_come_from_iterators() -> None:
     empty = Permissions(publish_deny=iter(()), subscribe_allow=iter(()))
     assert not empty.restricts_publish
     assert not empty.restricts_subscribe
+
+
+@pytest.mark.capability("SE03")
+@pytest.mark.parametrize(
+    ("allow", "deny", "allowed", "denied"),
+    [
+        ([], [], [b"a"], []),
+        ([b"a.*"], [], [b"a.b"], [b"a", b"a.b.c"]),
+        ([], [b"a.>"], [b"a"], [b"a.b"]),
+        ([b"a.>"], [b"a.b"], [b"a.c"], [b"a.b", b"b"]),
+        # Who may only read with others of a group may have what was kept for that group.
+        ([b"a q", b"a", b"b q"], [], [b"a", b"b"], [b"c"]),
+    ],
+)
+def test_what_was_kept_is_judged_by_itself(
+    allow: list[bytes], deny: list[bytes], allowed: list[bytes], denied: list[bytes]
+) -> None:
+    """A message that waited for its reader was meant for a subscription that was made under other rights."""
+    permissions = Permissions(subscribe_allow=rules(*allow), subscribe_deny=rules(*deny))
+    for _ in range(2):
+        assert all(permissions.allows_message(subject) for subject in allowed)
+        assert not any(permissions.allows_message(subject) for subject in denied)
