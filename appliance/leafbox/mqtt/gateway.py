@@ -98,8 +98,7 @@ class MqttGateway:
             assets = open_assets(owner)
         except RequestRejected as rejected:
             raise LeafboxError(f'no streams for MQTT in account "{account.name}": {rejected}') from rejected
-        loop = asyncio.get_running_loop()
-        sessions = AccountSessions(account, assets, self._gate, self._store, loop, self._options)
+        sessions = AccountSessions(account, assets, self._gate, self._store, self._engine.loop, self._options)
         self._accounts[account.name] = sessions
         for record, steps in self._restored.pop(account.name, []):
             sessions.restore(record, steps)
@@ -119,7 +118,7 @@ class MqttGateway:
 
     def _sweep(self) -> None:
         """End connections whose peer was silent for too long, and repeat what MQTT 3 clients left unacknowledged."""
-        self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+        self._sweeper = self._engine.loop.call_later(SWEEP_S, self._sweep)
         for connection in lapsed(list(self.connections)):
             connection.on_keep_alive_lapsed()
         now_s = time.monotonic()

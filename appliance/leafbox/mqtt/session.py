@@ -6,13 +6,13 @@ seconds with MQTT 5. Then every change of it is in the log before the client hea
 
 from __future__ import annotations
 
-import time
 from asyncio import TimerHandle
 from typing import TYPE_CHECKING
 
 from leafbox.broker.account import Account
 from leafbox.dataplane.mqtt_session import MqttInterest, MqttSession
 from leafbox.dataplane.routing import Subscription
+from leafbox.dataplane.stream_ingest import now_ns
 from leafbox.mqtt.interest import Wanted, wanted_by
 from leafbox.mqtt.records import (
     NEVER_EXPIRES_S,
@@ -66,7 +66,7 @@ class Session:
         self.wildcards = 0
         self.user = ""
         self.version = 4
-        self.created_ns = time.time_ns()
+        self.created_ns = now_ns()
         self.away_ns = 0
         self.expiry_timer: TimerHandle | None = None
         self.is_stored = False

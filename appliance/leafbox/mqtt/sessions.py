@@ -14,7 +14,7 @@ import msgspec
 from leafbox.broker.account import Account
 from leafbox.dataplane.mqtt_plane import MqttPlane
 from leafbox.dataplane.mqtt_session import MqttInterest, MqttSession, WhenFull
-from leafbox.dataplane.stream_ingest import CommitGate
+from leafbox.dataplane.stream_ingest import CommitGate, now_ns
 from leafbox.mqtt.absent_sender import AbsentSender
 from leafbox.mqtt.assets import Assets
 from leafbox.mqtt.config import MqttOptions, QueueFull
@@ -82,7 +82,7 @@ class AccountSessions:
         self._by_key: dict[bytes, Session] = {}
         self._groups: dict[tuple[bytes | None, bytes], set[Session]] = {}
         self._shown = SessionStream(assets.sessions, loop)
-        assets.messages.shown = SessionConsumers(self.by_id, options, time.time_ns)
+        assets.messages.shown = SessionConsumers(self.by_id, options, now_ns)
 
     # -- finding and making -------------------------------------------------------------------------------------------
 
@@ -138,21 +138,21 @@ class AccountSessions:
         if session.expiry_s == 0:
             self.end(session)
             return
-        session.away_ns = time.time_ns()
+        session.away_ns = now_ns()
         session.save_head()
         self._arm_expiry(session)
 
     def _arm_expiry(self, session: Session) -> None:
         if session.never_expires:
             return
-        left_s = session.away_ns / 1e9 + session.expiry_s - time.time()
+        left_s = session.away_ns / 1e9 + session.expiry_s - now_ns() / 1e9
         session.expiry_timer = self._loop.call_later(min(max(left_s, 0.0), TIMER_MAX_S), self._expire, session)
 
     def _expire(self, session: Session) -> None:
         session.expiry_timer = None
         if session.client is not None or self.by_id.get(session.client_id) is not session:
             return
-        if time.time() < session.away_ns / 1e9 + session.expiry_s:
+        if now_ns() / 1e9 < session.away_ns / 1e9 + session.expiry_s:
             self._arm_expiry(session)
             return
         logger.info("session expired client_id=%r account=%s", session.client_id, self.account.name)
@@ -263,7 +263,7 @@ class AccountSessions:
         session.user = record.head.user
         session.version = record.head.version
         session.created_ns = record.head.created_ns
-        session.away_ns = record.head.away_ns or time.time_ns()
+        session.away_ns = record.head.away_ns or now_ns()
         if record.head.expiry_s == 0:
             # It was to end with its connection, and so it does, once its will can be sent.
             return
@@ -291,7 +291,7 @@ class AccountSessions:
                 self.end(session)
                 continue
             session.save_head()
-            due_s = session.away_ns / 1e9 + min(will.delay_s, session.expiry_s) - time.time()
+            due_s = session.away_ns / 1e9 + min(will.delay_s, session.expiry_s) - now_ns() / 1e9
             self.send_will_later(session, max(due_s, 0.0))
 
     def send_will_later(self, session: Session, delay_s: float) -> None:
