@@ -6,11 +6,16 @@ import asyncio
 import json
 import subprocess
 import sysconfig
+import time
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import nats
 import pytest
+from paho.mqtt import publish
 
+from leafbox.app.control_client import ask
 from tests.e2e.test_run import running
 from tests.support.nats_py_login import SUCCEEDED, attempt
 
@@ -143,3 +148,37 @@ def test_translate_refuses_what_is_neither(tmp_path: Path) -> None:
     for text in ("a/#/b", "a..b"):
         assert command(tmp_path, "translate", text).returncode == 1
     assert command(tmp_path, "translate", "a", "--topic", "--subject").returncode == 2
+
+
+def said(folder: Path, name: str) -> dict[str, Any]:
+    return dict(ask(folder / "data", "device.get", {"name": name}))
+
+
+def wait_said(folder: Path, name: str, value: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 30
+    while (found := said(folder, name)).get("last_value") != value:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+    return found
+
+
+def test_what_a_device_said_last_is_kept_by_the_box(tmp_path: Path) -> None:
+    """Of both protocols, while nobody looks; told apart under a shared rule; there again after a restart."""
+    with running(tmp_path) as url:
+        addresses: Any = ask(tmp_path / "data", "status.get")["addresses"]
+        mqtt = urlsplit(addresses["mqtt"][0])
+        passwords = {name: add(tmp_path, name, "--publish", "site/+/t") for name in ("one", "two")}
+        publish.single(
+            "site/hall/t", "21.5", qos=1, hostname=str(mqtt.hostname), port=int(mqtt.port or 0),
+            auth={"username": "one", "password": passwords["one"]},
+        )  # fmt: skip
+
+        async def send() -> None:
+            async with await nats.connect(url, user="two", password=passwords["two"]) as client:
+                await client.publish("site.hall.t", b'{"t": 4}')
+
+        asyncio.run(send())
+        assert wait_said(tmp_path, "one", "21.5")["last_subject"] == "site.hall.t"
+        wait_said(tmp_path, "two", '{"t": 4}')
+    with running(tmp_path):
+        assert wait_said(tmp_path, "one", "21.5")["state"] == "offline"

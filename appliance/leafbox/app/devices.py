@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +20,7 @@ import msgspec
 
 from leafbox.app.configuration.options import Options
 from leafbox.app.device_snippets import Snippet, reachable, snippets
+from leafbox.app.readings import DeviceReadings
 from leafbox.broker.broker import Broker
 from leafbox.broker.config import GLOBAL_ACCOUNT
 from leafbox.dataplane.connection import Connection
@@ -29,6 +30,8 @@ from leafbox.protocol.jetstream.go_json import Json, JsonObject
 from leafbox.protocol.mqtt.filters import filter_problem
 from leafbox.protocol.mqtt.topics import filter_to_subjects
 from leafbox.security.device_users import DeviceUser, new_secret
+
+Action = Callable[[], None]
 
 FILE_NAME = "devices.json"
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -94,9 +97,13 @@ class Devices:
         self._file = DeviceFile(directory)
         self.users = self._file.devices
         self.seen: dict[str, float] = {}
+        self.readings = DeviceReadings(directory, self.users, server.broker.account)
 
-    def register(self, services: BoxServices) -> None:
-        """Answer `device.*`."""
+    def register(self, services: BoxServices, each_second: list[Action], on_stop: list[Action]) -> None:
+        """Answer `device.*`, and listen to what devices say."""
+        self.readings.refresh()
+        each_second.append(self.readings.tick)
+        on_stop.append(self.readings.save)
         services.add("device.list", self._list)
         services.add("device.get", self._get)
         services.add("device.add", self._add)
@@ -133,6 +140,7 @@ class Devices:
         password, salt, digest = new_secret()
         device = replace(wanted, salt=salt, digest=digest, created_s=time.time())
         self._file.store(self.users | {device.name: device})
+        self.readings.refresh()
         return self._credential(device, password)
 
     def _rotate(self, request: JsonObject) -> JsonObject:
@@ -146,6 +154,7 @@ class Devices:
         device = self._named(request)
         self._file.store({name: each for name, each in self.users.items() if name != device.name})
         self._close_connections(device.name)
+        self.readings.refresh()
         self.seen.pop(device.name, None)
         return {"revoked": device.name}
 
@@ -181,7 +190,10 @@ class Devices:
     def _document(self, device: DeviceUser) -> JsonObject:
         live = [connection for connection in self._connections_of(device.name) if not connection.closed]
         first = live[0] if live else None
-        seen_s = time.time() if first is not None else self.seen.get(device.name, 0.0)
+        said = self.readings.document(device.name)
+        said_s = said.pop("last_value_s", 0.0)
+        assert isinstance(said_s, float)
+        seen_s = time.time() if first is not None else max(self.seen.get(device.name, 0.0), said_s)
         document: dict[str, Json] = {
             "name": device.name,
             "state": "online" if first is not None else "offline" if seen_s else "never",
@@ -191,6 +203,7 @@ class Devices:
             "publish": list(device.publish),
             "subscribe": list(device.subscribe),
             "messages": sum(connection.in_msgs for connection in live),
+            **said,
         }
         if first is not None:
             document |= {

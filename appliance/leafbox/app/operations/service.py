@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
@@ -74,6 +74,8 @@ class Operations:
         self.watch = IssueWatch(self.facts.take, self._issue_changed)
         self.events = EventRing(self._event_added)
         self.logs = LogRing()
+        self.each_second: list[Callable[[], None]] = []
+        """What other parts of the box do once a second; short."""
         self.fixes: dict[str, Fixer] = {}
         self.backups = Backups(server, data, lambda kind, text, severity: self._note(kind, text, severity))
         logging.getLogger("leafbox").addHandler(self.logs)
@@ -130,6 +132,8 @@ class Operations:
             # At the start of each second, so that rows of different boxes lie side by side.
             await asyncio.sleep(1.0 - time.time() % 1.0)
             recorder.record()
+            for action in self.each_second:
+                action()
             if time.monotonic() >= next_look_s:
                 next_look_s = time.monotonic() + LOOK_EVERY_S
                 self.watch.look(FRESH_S)

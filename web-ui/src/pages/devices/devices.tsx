@@ -1,23 +1,19 @@
 // Devices: what each one said last and when, its credential, and lines to paste for a new one.
 import type { JSX } from "preact";
-import { useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { call } from "../../api/client.ts";
 import { useResource } from "../../api/resource.ts";
 import type { Device, DeviceCredential } from "../../api/types.ts";
 import { t } from "../../i18n/i18n.ts";
 import { count } from "../../logic/format.ts";
-import { lastReading } from "../../logic/readings.ts";
 import { go, link, place } from "../../router.ts";
 import { may, needs } from "../../session.ts";
-import { brief } from "../../ui/body.tsx";
 import { Sparkline } from "../../ui/chart.tsx";
 import { Confirm, Dialog, FormDialog } from "../../ui/dialog.tsx";
 import { TextField } from "../../ui/form.tsx";
 import { Badge, Button, Card, Code, Empty, Facts, Loaded, Notice, PageHead, type Tone, When } from "../../ui/parts.tsx";
 import { Table } from "../../ui/table.tsx";
 
-// Of a small line; at a point every two seconds these are four minutes.
-const POINTS_MAX = 120;
 const STATE_LOOKS: Record<Device["state"], readonly [Tone, string]> = { online: ["ok", "online"], offline: ["soft", "offline"], never: ["info", "never seen"] };
 
 export function Devices(): JSX.Element {
@@ -25,26 +21,8 @@ export function Devices(): JSX.Element {
   return name ? <OneDevice name={name} /> : <AllDevices />;
 }
 
-/** Devices with what they said last and the numbers of the last minutes, as long as this page is open. */
-function useReadings(): (device: Device) => Device {
-  const live = useResource("GET /live/subjects", {}, { everyMs: 2000 });
-  const heard = useRef(new Map<string, { at_s: number; numbers: number[] }>());
-  return (device) => {
-    const reading = lastReading(device, live.value.value?.nodes ?? []);
-    if (!reading) return device;
-    const value = brief(reading.value);
-    const known = heard.current.get(device.name) ?? { at_s: 0, numbers: [] };
-    if (reading.at_s > known.at_s) {
-      const number = Number.parseFloat(value.replace(/^[^\d-]*/, ""));
-      heard.current.set(device.name, { at_s: reading.at_s, numbers: Number.isFinite(number) ? [...known.numbers, number].slice(-POINTS_MAX) : known.numbers });
-    }
-    return { ...device, last_value: device.last_value || value, last_subject: device.last_subject || reading.subject, sparkline: device.sparkline.length ? device.sparkline : (heard.current.get(device.name)?.numbers ?? []) };
-  };
-}
-
 function AllDevices(): JSX.Element {
   const devices = useResource("GET /devices", {}, { document: "devices" });
-  const withReading = useReadings();
   const [isAdding, setAdding] = useState(false);
   const add = (
     <Button icon="plus" look="primary" onPress={() => setAdding(true)} isOff={!may("operator")} why={t(needs("operator"))}>
@@ -61,7 +39,7 @@ function AllDevices(): JSX.Element {
           {(value) => (
             <Table
               name={t("Devices")}
-              rows={value.devices.map(withReading)}
+              rows={value.devices}
               rowKey={(device) => device.name}
               empty={
                 <Empty icon="device" title={t("No device yet")} action={add}>
@@ -164,7 +142,6 @@ function CredentialDialog({ made, onClose }: { made: DeviceCredential; onClose: 
 
 function OneDevice({ name }: { name: string }): JSX.Element {
   const device = useResource("GET /devices/{name}", { path: { name } }, { on: ["devices"] });
-  const withReading = useReadings();
   const [asked, setAsked] = useState<"rotate" | "revoke" | null>(null);
   const [made, setMade] = useState<DeviceCredential | null>(null);
   const isOff = !may("operator");
@@ -182,37 +159,34 @@ function OneDevice({ name }: { name: string }): JSX.Element {
     <>
       <PageHead title={name} crumbs={<a href={link(["devices"])}>{t("Devices")}</a>} actions={actions} />
       <Loaded resource={device}>
-        {(found) => {
-          const value = withReading(found);
-          return (
-            <div class="grid">
-              <Card title={t("Now")}>
-                <Facts
-                  rows={[
-                    [t("State"), <StateBadge device={value} />],
-                    [t("Last seen"), <When at={value.last_seen_s * 1000} none={t("never")} />],
-                    [t("Last value"), <code>{value.last_value || "–"}</code>],
-                    [t("On subject"), <code>{value.last_subject || "–"}</code>],
-                    [t("Messages"), count(value.messages)],
-                    [t("Protocol"), value.protocol.toUpperCase() || "–"],
-                    [t("Address"), value.ip || "–"],
-                  ]}
-                />
-                <Sparkline values={value.sparkline.filter((each) => each !== null)} label={t("Trend of {name}", { name })} />
-              </Card>
-              <Card title={t("Credential")}>
-                <Facts
-                  rows={[
-                    [t("Account"), value.account],
-                    [t("Created"), <When at={value.created_s * 1000} />],
-                    [t("May publish"), <code>{value.publish.join(", ") || "–"}</code>],
-                    [t("May subscribe"), <code>{value.subscribe.join(", ") || "–"}</code>],
-                  ]}
-                />
-              </Card>
-            </div>
-          );
-        }}
+        {(value) => (
+          <div class="grid">
+            <Card title={t("Now")}>
+              <Facts
+                rows={[
+                  [t("State"), <StateBadge device={value} />],
+                  [t("Last seen"), <When at={value.last_seen_s * 1000} none={t("never")} />],
+                  [t("Last value"), <code>{value.last_value || "–"}</code>],
+                  [t("On subject"), <code>{value.last_subject || "–"}</code>],
+                  [t("Messages"), count(value.messages)],
+                  [t("Protocol"), value.protocol.toUpperCase() || "–"],
+                  [t("Address"), value.ip || "–"],
+                ]}
+              />
+              <Sparkline values={value.sparkline.filter((each) => each !== null)} label={t("Trend of {name}", { name })} />
+            </Card>
+            <Card title={t("Credential")}>
+              <Facts
+                rows={[
+                  [t("Account"), value.account],
+                  [t("Created"), <When at={value.created_s * 1000} />],
+                  [t("May publish"), <code>{value.publish.join(", ") || "–"}</code>],
+                  [t("May subscribe"), <code>{value.subscribe.join(", ") || "–"}</code>],
+                ]}
+              />
+            </Card>
+          </div>
+        )}
       </Loaded>
       {asked === "rotate" && (
         <Confirm title={t("A new password for {name}?", { name })} action={t("New password")} onClose={() => setAsked(null)} onConfirm={async () => setMade(await call("POST /devices/{name}/rotate", { path: { name } }))}>
