@@ -65,6 +65,7 @@ class Stage:
             self._extend,
         )
         self.heard: list[tuple[bytes, bytes, bytes]] = []
+        self._interests: list[tuple[MqttSession, MqttInterest]] = []
 
     def _extend(self, key: bytes, steps: bytes, is_urgent: bool) -> int:
         """The log is on flash a turn later."""
@@ -93,6 +94,7 @@ class Stage:
             subscription.context = interest
             interest.subscriptions.append(subscription)
         session.add_interest(interest)
+        self._interests.append((session, interest))
         for subscription in interest.subscriptions:
             self.account.sublist.insert(subscription.subject, subscription.queue, subscription)
         return interest
@@ -106,10 +108,13 @@ class Stage:
         self.account.sublist.insert(b">", None, Subscription(self.account, CallbackReceiver(take), b">"))
 
     def end(self) -> None:
-        """Break the circle of account and subscriptions."""
+        """Break the circles of account, subscriptions and sessions, of which a fuzzer makes thousands a minute."""
         self.loop.run_ready()
         assert self.loop.errors == []
         self.account.sublist.clear()
+        for session, interest in self._interests:
+            session.remove_interest(interest)
+            interest.subscriptions.clear()
 
 
 class Wire:

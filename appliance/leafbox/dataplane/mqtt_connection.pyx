@@ -290,6 +290,10 @@ cdef class MqttConnection(MqttPeer):
                     return NULL
                 topic = known.topic
                 length = known.length
+        elif length == 0:
+            # Section 3.3.2.1.
+            self.on_violation(REASON_PROTOCOL_ERROR, "a PUBLISH without a topic")
+            return NULL
         entry = find_topic(topic, length, &reason)
         if entry == NULL:
             self.on_violation(reason, "the topic name of a PUBLISH")

@@ -16,7 +16,7 @@ from tests.support.gateway_stage import Stage
         pytest.param(b"\x36\x06\x00\x01a\x00\x01x", 0x81, id="QoS 3 [MQTT-3.3.1-4]"),
         pytest.param(b"\x38\x04\x00\x01ax", 0x81, id="DUP with QoS 0 [MQTT-3.3.1-2]"),
         pytest.param(b"\x32\x06\x00\x01a\x00\x00x", 0x82, id="packet id 0 [MQTT-2.2.1-3]"),
-        pytest.param(b"\x30\x03\x00\x00x", 0x90, id="empty topic [MQTT-4.7.3-1]"),
+        pytest.param(b"\x30\x03\x00\x00x", 0x82, id="empty topic [MQTT-4.7.3-1]"),
         pytest.param(b"\x30\x05\x00\x02a#x", 0x90, id="wildcard [MQTT-3.3.2-2]"),
         pytest.param(b"\x30\x04\x00\x01\x00x", 0x81, id="U+0000 [MQTT-1.5.4-2]"),
         pytest.param(b"\x30\x04\x00\x01\xffx", 0x81, id="not UTF-8 [MQTT-1.5.4-1]"),
