@@ -456,6 +456,8 @@ cdef class MqttConnection(MqttPeer):
             self.on_publish_denied(message.subject[:message.subject_len])
             return 0 if self.closed else self.answer(qos, packet_id, REASON_NOT_AUTHORIZED, 0)
         before = self.plane.newest_lsn()
+        if qos == 2 and packet_id and self.session.is_persistent:
+            self.plane.open_group()
         if qos and self.plane.full_sessions and meets_full_queue(self.account, self, message):
             publication.has_failed = True
             delivered = 0

@@ -80,6 +80,7 @@ cdef class MqttPlane(Task):
     cdef public object extend               # (session key, steps, is_urgent): log a session's progress
     cdef public bint is_restoring           # sessions come back one after the other: what one is done with stays
     cdef list dirty                         # sessions with steps that are not logged
+    cdef bint is_marked                     # something of this turn is still to be logged
     cdef list gated                         # sessions that wait for the log
     cdef uint64_t steps_lsn                 # newest log number of sessions' steps
     cdef Py_ssize_t full_sessions           # their queue is at its limit
@@ -103,6 +104,10 @@ cdef class MqttPlane(Task):
     cdef char *scratch
     cdef Py_ssize_t scratch_capacity
     cdef char *room(self, Py_ssize_t length) except NULL
+    cdef int mark(self) except -1
+    # From here to the end of the turn: on flash as a whole, or not at all.
+    cdef int open_group(self) except -1
+    cdef int log_turn(self) except -1
     cdef uint64_t newest_lsn(self) noexcept
     cdef int push_ack(self, MqttPeer connection, uint8_t packet, uint16_t packet_id, uint8_t reason,
                       uint64_t lsn) except -1

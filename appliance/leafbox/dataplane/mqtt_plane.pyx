@@ -33,6 +33,9 @@ cdef enum:
     GATHER_MISSES_MAX = 6
 
 cdef Publication *publication_now = NULL
+# The group of log records that is open in this turn, and the planes whose steps belong to it and are not logged yet.
+cdef Journal group_journal = None
+cdef Py_ssize_t planes_marked = 0
 
 
 cdef Publication *current_publication() noexcept:
@@ -280,8 +283,45 @@ cdef class MqttPlane(Task):
             self.messages.store.journal.gather()
         return 0
 
+    cdef int mark(self) except -1:
+        """Sessions noted something: the turn's group stays open until it is logged."""
+        global planes_marked
+        if not self.is_marked:
+            self.is_marked = True
+            planes_marked += 1
+        return self.gate.wake(self)
+
+    cdef int open_group(self) except -1:
+        """What a QoS 2 publish of a kept session causes (in user streams, for sessions of any account, the packet id) is
+        one group of log records: a torn commit must not keep the message and lose the packet id, or the other way."""
+        global group_journal
+        cdef Journal journal = self.messages.store.journal
+        if journal is None or group_journal is not None:
+            return 0
+        try:
+            journal.begin_group(0, 0, 0)
+        except (StoreError, LimitExceeded):
+            # The log takes nothing, so the publish will be refused.
+            return 0
+        group_journal = journal
+        return self.mark()
+
     cdef int run(self) except -1:
-        """End of a turn: log the sessions' progress, then let everything wait for it."""
+        """End of a turn: log what sessions noted; the last one closes the group."""
+        global group_journal, planes_marked
+        cdef Journal journal
+        try:
+            return self.log_turn()
+        finally:
+            if self.is_marked:
+                self.is_marked = False
+                planes_marked -= 1
+            if planes_marked == 0 and group_journal is not None:
+                journal, group_journal = group_journal, None
+                journal.end_group()
+
+    cdef int log_turn(self) except -1:
+        """Log the sessions' progress, then let everything wait for it."""
         cdef list dirty = self.dirty
         cdef uint64_t lsn, target = 0
         cdef Py_ssize_t i

@@ -811,7 +811,7 @@ cdef class MqttSession(Task):
         if not self.is_dirty:
             self.is_dirty = True
             self.plane.dirty.append(self)
-            self.plane.gate.wake(self.plane)
+            self.plane.mark()
         return 0
 
     cdef int note_taken(self, uint64_t seq, uint8_t flags, uint32_t ids) except -1:
