@@ -20,6 +20,7 @@ from leafbox.broker.broker import Broker
 from leafbox.broker.config import GLOBAL_ACCOUNT, AccountJetStreamLimits
 from leafbox.broker.request_info import RequestInfo
 from leafbox.dataplane.stream_store import StreamStore
+from leafbox.dataplane.subjects import subjects_collide
 from leafbox.jetstream.config import AcknowledgeAfter
 from leafbox.jetstream.ports import ValueKind
 from leafbox.jetstream.service import JetStream
@@ -129,6 +130,7 @@ class DurableSide:
                 self.jetstream.enable_account(account, limits)
         self.store.start(self._loop)
         self.jetstream.start()
+        self._refuse_elsewhere(options)
         if self._broker.system_account is not None:
             self.jetstream.answer_account_purges(self._broker.system_account)
 
@@ -142,6 +144,20 @@ class DurableSide:
                 self.jetstream.disable_account(account)
             else:
                 self.jetstream.enable_account(account, limits)
+        self._refuse_elsewhere(options)
+
+    def _refuse_elsewhere(self, options: Options) -> None:
+        """Accounts without JetStream say so, unless they import the API of one that has it."""
+        importing = {
+            account.name
+            for account in options.broker.accounts
+            if any(subjects_collide((at.to or at.subject).encode(), b"$JS.API.>") for at in account.service_imports)
+        }
+        self.jetstream.refuse_in(
+            account
+            for name, account in self._broker.accounts.items()
+            if self.jetstream.account(name) is None and name not in importing
+        )
 
     def stop(self) -> None:
         """End streams, then close the store with a last checkpoint."""

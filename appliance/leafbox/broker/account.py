@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from leafbox.dataplane.routing import Callback
 
 
+STAYS_HERE = "stays here"
+"""Context of a subscription that other servers are not told of: it answers only for this one."""
+
+
 class InterestWatcher(Protocol):
     """Told about interest that comes and goes, in the order in which it does (leaf links, imports)."""
 
@@ -57,12 +61,15 @@ class Account(AccountPlane):
             for watcher in self.watchers:
                 watcher.interest_removed(subscription)
 
-    def subscribe(self, subject: bytes, callback: Callback, queue: bytes | None = None) -> Subscription:
+    def subscribe(
+        self, subject: bytes, callback: Callback, queue: bytes | None = None, context: str | None = None
+    ) -> Subscription:
         """Subscribe from inside the appliance; `callback(subject, reply, header, payload, origin)` runs on the loop.
 
         It runs inside the sender's turn: it must be short and must not raise.
         """
         subscription = Subscription(self, CallbackReceiver(callback), subject, queue)
+        subscription.context = context
         self.add(subscription)
         return subscription
 

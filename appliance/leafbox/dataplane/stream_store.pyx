@@ -14,6 +14,7 @@ numbers (about 1 ns per message, blocks that cannot hold the subject are skipped
 from typing import NamedTuple
 
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from libc.stdint cimport INT64_MAX
 from libc.string cimport memcpy
 
 from leafbox.dataplane.journal cimport (
@@ -1014,9 +1015,12 @@ cdef class StreamStore:
         found.sort()
         return found
 
-    def sequence_at(self, int64_t ts_ns) -> int:
-        """The first message stored at or after `ts_ns`; last_seq + 1 if there is none."""
-        return self.seq_at_time(ts_ns)
+    def sequence_at(self, ts_ns) -> int:
+        """The first message stored at or after `ts_ns`; last_seq + 1 if there is none.
+
+        Any time will do: Go clients send the year 1 for a time they did not set, which no 64 bits of nanoseconds hold.
+        """
+        return self.seq_at_time(<int64_t>min(max(ts_ns, 0), <int64_t>INT64_MAX))
 
     def stored_size(self, Py_ssize_t subject_size, Py_ssize_t header_size, Py_ssize_t payload_size) -> int:
         """What a message would count in `stored_bytes`."""

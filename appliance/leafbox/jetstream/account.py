@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 LEVEL_KEY = "_nats.req.level"
 _DYNAMIC_KEYS = ("_nats.ver", "_nats.level")
 
+ENDPOINTS = {**stream_api.ENDPOINTS, **consumer_api.ENDPOINTS, **snapshot_api.ENDPOINTS}
+"""Every API request, by the words of its subject."""
+
 C = TypeVar("C", StreamConfig, ConsumerConfig)
 
 
@@ -43,7 +46,7 @@ class JetStreamAccount:
         self.tiers = tiers
         self.streams: dict[str, Stream] = {}
         self.advisories = Advisories(context, account)
-        self.router = ApiRouter(self, {**stream_api.ENDPOINTS, **consumer_api.ENDPOINTS, **snapshot_api.ENDPOINTS})
+        self.router = ApiRouter(self, ENDPOINTS)
         self._memory_meter = StorageMeter(parent=context.memory_meter)
         self._storage_meter = StorageMeter(parent=context.storage_meter)
         self._subscriptions: list[Subscription] = []

@@ -6,7 +6,7 @@ before the response leaves (`ApiCall.lsn`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
@@ -98,6 +98,14 @@ class Endpoint:
     on_error: Callable[[], JsonObject] = dict
 
 
+def find_endpoint(endpoints: Mapping[tuple[str, ...], Endpoint], tokens: list[str]) -> Endpoint | None:
+    """Who answers a request with these tokens after `$JS.API`; None: no such request."""
+    found = endpoints.get(tuple(tokens[:2])) or endpoints.get(tuple(tokens[:3])) or endpoints.get((tokens[0],))
+    if found is None or len(tokens) < found.token_count:
+        return None
+    return found if len(tokens) == found.token_count or found.has_more_tokens else None
+
+
 class ApiRouter:
     """All endpoints, by the words of their subjects."""
 
@@ -115,11 +123,8 @@ class ApiRouter:
             return self._next(tokens, reply, header, payload)
         if tokens[0] == "DIRECT":
             return False
-        endpoint = self._endpoints.get(tuple(tokens[:2])) or self._endpoints.get(tuple(tokens[:3]))
-        endpoint = endpoint or self._endpoints.get((tokens[0],))
-        if endpoint is None or not (
-            len(tokens) == endpoint.token_count or (endpoint.has_more_tokens and len(tokens) > endpoint.token_count)
-        ):
+        endpoint = find_endpoint(self._endpoints, tokens)
+        if endpoint is None:
             return None
         call = ApiCall(self._owner, tokens, reply, header, payload, origin)
         self._answer(endpoint, call, text)

@@ -14,7 +14,7 @@ from leafbox.protocol.jetstream import error_catalog as errors
 from leafbox.protocol.jetstream import headers
 from leafbox.protocol.jetstream.consumer_config import AckPolicy, ConsumerConfig, CreateConsumerRequest, DeliverPolicy
 from leafbox.protocol.jetstream.go_json import JsonObject
-from leafbox.protocol.jetstream.go_time import ZERO_TIME, format_time
+from leafbox.protocol.jetstream.go_time import DURATION_MAX, ZERO_TIME, format_time
 from leafbox.protocol.jetstream.requests import (
     ConsumerPauseRequest,
     ConsumerResetRequest,
@@ -184,7 +184,7 @@ def pause(call: ApiCall) -> JsonObject:
     remaining = request.pause_until - now_ns()
     response: JsonObject = {"paused": remaining > 0, "pause_until": format_time(request.pause_until)}
     if remaining > 0:
-        response["pause_remaining"] = remaining
+        response["pause_remaining"] = min(remaining, DURATION_MAX)
     return response
 
 

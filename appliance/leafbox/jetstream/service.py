@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
 from leafbox.broker.account import Account
 from leafbox.dataplane.stream_ingest import CommitGate, StorageMeter
-from leafbox.jetstream.account import JetStreamAccount
+from leafbox.jetstream.account import ENDPOINTS, JetStreamAccount
 from leafbox.jetstream.config import JetStreamOptions
 from leafbox.jetstream.consumer import Consumer
 from leafbox.jetstream.context import ServerContext
 from leafbox.jetstream.definitions import StoredConsumer, StoredPlaces, StoredStream
+from leafbox.jetstream.disabled_account import DisabledAccount
 from leafbox.jetstream.ports import ClientDescriber, DurableStore, ValueKind
 from leafbox.jetstream.stream import Stream
 from leafbox.protocol.errors import StoreCorrupt
@@ -82,6 +83,7 @@ class JetStream:
         )
         storage.supply_snapshots(ValueKind.PROGRESS, self._context.progress_snapshot)
         self._accounts: dict[str, JetStreamAccount] = {}
+        self._disabled: dict[Account, DisabledAccount] = {}
         self._recovered: dict[ValueKind, list[tuple[bytes, bytes, list[bytes]]]] = {}
         self._is_started = False
         self.failed_assets: dict[str, str] = {}
@@ -123,6 +125,14 @@ class JetStream:
         owner = self._accounts.pop(account.name, None)
         if owner is not None:
             owner.stop()
+
+    def refuse_in(self, accounts: Iterable[Account]) -> None:
+        """Tell whoever asks in these accounts that they have no JetStream; replaces those of an earlier call."""
+        wanted = set(accounts)
+        for account in self._disabled.keys() - wanted:
+            self._disabled.pop(account).stop()
+        for account in wanted - self._disabled.keys():
+            self._disabled[account] = DisabledAccount(account, ENDPOINTS, self._context.domain)
 
     def answer_account_purges(self, system_account: Account) -> None:
         """`$JS.API.ACCOUNT.PURGE.<account>` from the system account deletes every stream of an account."""

@@ -12,7 +12,7 @@ import random
 import time
 from asyncio import TimerHandle
 
-from leafbox.broker.account import Account
+from leafbox.broker.account import STAYS_HERE, Account
 from leafbox.broker.config import WriteTimeoutPolicy
 from leafbox.broker.registry import ConnectionSnapshot, SubscriptionSnapshot
 from leafbox.dataplane.leaf_connection import CONTROL_LINE_FACTOR, LeafConnection
@@ -147,7 +147,7 @@ class LeafLink(LeafConnection):
         """Whether this interest counts for the peer (leaf node specification section 2)."""
         receiver = subscription.receiver
         if not isinstance(receiver, LeafLink):
-            return True
+            return subscription.context is not STAYS_HERE
         if receiver is self or (self.is_spoke and receiver.is_spoke):
             return False
         return not self.is_isolated and not (self.cluster is not None and self.cluster == receiver.cluster)

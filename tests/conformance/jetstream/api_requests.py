@@ -453,6 +453,7 @@ CONSUMERS = [
     api("CONSUMER.INFO.S.NOPE"),
     api("CONSUMER.INFO.NOPE.C"),
     api('CONSUMER.PAUSE.S.C {"pause_until":"2099-01-01T00:00:00Z"}'),
+    api('CONSUMER.PAUSE.S.C {"pause_until":"9999-01-01T00:00:00Z"}'),
     api("CONSUMER.PAUSE.S.C"),
     api('CONSUMER.PAUSE.S.NOPE {"pause_until":"2099-01-01T00:00:00Z"}'),
     api("CONSUMER.UNPIN.S.P"),

@@ -150,6 +150,8 @@ async def deliver_policies(client: Client) -> Observations:
         {"deliver_policy": "by_start_sequence", "opt_start_seq": 5, "filter_subject": "s.d"},
         {"deliver_policy": "by_start_sequence", "opt_start_seq": 50},
         {"deliver_policy": "by_start_time", "opt_start_time": "2020-01-01T00:00:00Z"},
+        # What Go clients send for a time that was not set.
+        {"deliver_policy": "by_start_time", "opt_start_time": "0001-01-01T00:00:00Z"},
         {"deliver_policy": "by_start_time", "opt_start_time": "2040-01-01T00:00:00Z"},
         {"deliver_policy": "last_per_subject", "filter_subject": "s.>"},
         {"deliver_policy": "last_per_subject", "filter_subjects": ["s.a", "s.c"]},

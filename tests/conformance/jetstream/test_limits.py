@@ -174,3 +174,53 @@ def test_the_system_account_purges_an_account(kind: ServerKind, tmp_path: Path) 
         answer, names = asyncio.run(purged(server.client_port))
     assert answer == {"type": "io.nats.jetstream.api.v1.account_purge_response", "initiated": True}
     assert names is None
+
+
+ELSEWHERE = """
+jetstream {{ store_dir: "{directory}", domain: edge }}
+accounts {{
+  WITH {{ jetstream: enabled, users: [{{user: w, password: w}}], exports: [{{service: "$JS.API.>"}}] }}
+  WITHOUT {{ users: [{{user: a, password: a}}] }}
+  BORROWS {{ users: [{{user: b, password: b}}], imports: [{{service: {{account: WITH, subject: "$JS.API.>"}}}}] }}
+  SYS {{ users: [{{user: s, password: s}}] }}
+}}
+system_account: SYS
+"""
+ELSEWHERE_REQUESTS = [
+    "$JS.API.INFO",
+    "$JS.edge.API.INFO",
+    "$JS.API.STREAM.INFO.X",
+    "$JS.API.STREAM.LIST",
+    "$JS.API.CONSUMER.CREATE.X.y",
+    "$JS.API.CONSUMER.MSG.NEXT.X.y",
+    "$JS.API.DIRECT.GET.X",
+]
+
+
+async def without_jetstream(port: int) -> list[str]:
+    """What accounts hear that have no JetStream of their own: one line for each request of each user."""
+    out = []
+    for user in ("a", "b", "s"):
+        client = await nats.connect(f"nats://{user}:{user}@127.0.0.1:{port}")
+        for subject in ELSEWHERE_REQUESTS:
+            if user == "s" and "edge" in subject:
+                continue
+            try:
+                reply = await client.request(subject, b"", timeout=15)
+                out.append(f"{user} {subject}: {comparable(reply.data, reply.headers)}")
+            except nats.errors.NoRespondersError:
+                out.append(f"{user} {subject}: nobody")
+        await client.close()
+    return out
+
+
+@pytest.mark.capability("JS39")
+def test_accounts_without_jetstream_are_told_so(tmp_path: Path) -> None:
+    seen = {}
+    for kind in ServerKind:
+        config = ELSEWHERE.format(directory=tmp_path / kind.value / "store")
+        with ServerProcess(kind, tmp_path / kind.value, config=config) as server:
+            seen[kind] = asyncio.run(without_jetstream(server.client_port))
+    real, ours = seen[ServerKind.REAL], seen[ServerKind.LEAFBOX]
+    assert sum("JetStream not enabled for account" in line for line in ours) >= 8
+    assert not different(real, ours)

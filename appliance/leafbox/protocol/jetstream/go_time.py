@@ -15,6 +15,8 @@ from typing import Final
 SECOND: Final = 1_000_000_000
 ZERO_TIME: Final = -62_135_596_800 * SECOND
 """Go's `time.Time{}`: 0001-01-01T00:00:00Z; means "never"."""
+DURATION_MAX: Final = 2**63 - 1
+"""Where Go's `time.Duration` ends: 292 years."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAYOUT = "2006-01-02T15:04:05Z07:00"
