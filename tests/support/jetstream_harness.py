@@ -19,7 +19,7 @@ from leafbox.dataplane.stream_ingest import freeze_clock, now_ns
 from leafbox.dataplane.stream_store import StreamStore
 from leafbox.jetstream.account import JetStreamAccount
 from leafbox.jetstream.config import JetStreamOptions
-from leafbox.jetstream.ports import ValueKind
+from leafbox.jetstream.ports import DurableStore, ValueKind
 from leafbox.jetstream.service import JetStream
 from leafbox.protocol.jetstream.info import AccountLimits
 
@@ -168,13 +168,14 @@ class Harness:
         storage: MemoryStorage | None = None,
         options: JetStreamOptions | None = None,
         limits: AccountLimits | None = None,
+        durable: tuple[VirtualLoop, DurableStore] | None = None,
     ) -> None:
-        self.loop = VirtualLoop()
+        self.loop = durable[0] if durable else VirtualLoop()
         self.storage = storage or MemoryStorage()
         self.account = Account("A")
         self.jetstream = JetStream(
             cast(asyncio.AbstractEventLoop, self.loop),
-            self.storage,
+            durable[1] if durable else self.storage,
             options or JetStreamOptions(is_enabled=True),
             server_name="box",
             server_version="2.15.1",
@@ -231,14 +232,15 @@ class Harness:
 
     def publish(self, subject: str, payload: bytes = b"x", **headers: str) -> dict[str, Any]:
         """Publish with acknowledgement; keyword arguments are headers with `_` for `-`."""
-        block = b""
-        if headers:
-            lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-            block = f"NATS/1.0\r\n{lines}\r\n".encode()
-        answer = self.request(subject, payload, block)
+        answer = self.request(subject, payload, _block({name.replace("_", "-"): headers[name] for name in headers}))
         assert answer is not None, f"no acknowledgement for {subject}"
         parsed: dict[str, Any] = json.loads(answer)
         return parsed
+
+    def publish_silently(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
+        """Publish without acknowledgement."""
+        self.account.publish(subject.encode(), payload, b"", _block(headers))
+        self.loop.settle()
 
     def pull(self, inbox: Inbox, reply: str, stream: str = "S", consumer: str = "C", **request: object) -> None:
         """Send a pull request whose messages go to `reply`, on which `inbox` listens."""
@@ -262,3 +264,10 @@ class Harness:
     def info(self, stream: str = "S", consumer: str = "") -> dict[str, Any]:
         """STREAM.INFO, or CONSUMER.INFO."""
         return self.api(f"CONSUMER.INFO.{stream}.{consumer}" if consumer else f"STREAM.INFO.{stream}")
+
+
+def _block(headers: dict[str, str]) -> bytes:
+    if not headers:
+        return b""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"NATS/1.0\r\n{lines}\r\n".encode()

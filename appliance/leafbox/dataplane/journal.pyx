@@ -199,7 +199,7 @@ cdef class Journal(SegmentPool):
             raise StoreClosed("the store is closed")
         needed = self.staging_size + ((RECORD_HEADER_SIZE + body_size + 7) & ~<size_t>7)
         if needed > self.staging_capacity:
-            # A group was measured when it began: it is taken whole.
+            # A group was measured when it began: it is taken whole, and may go beyond the limit by its own size.
             if needed > self.staging_bytes_max and self.group_depth == 0:
                 pthread_mutex_unlock(&self.lock)
                 raise StoreFull(f"{self.staging_bytes_max} bytes wait to be written to flash")
@@ -253,6 +253,9 @@ cdef class Journal(SegmentPool):
         if size > GROUP_BYTES_MAX:
             raise LimitExceeded("store group bytes", GROUP_BYTES_MAX, size)
         pthread_mutex_lock(&self.lock)
+        if self.group_depth == 0 and self.staging_size > self.staging_bytes_max - RECORD_HEADER_SIZE:
+            pthread_mutex_unlock(&self.lock)
+            raise StoreFull(f"{self.staging_bytes_max} bytes wait to be written to flash")
         if self.group_depth == 0:
             self.group_start = self.staging_size
         self.group_depth += 1

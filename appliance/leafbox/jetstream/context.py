@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from leafbox.dataplane.stream_ingest import CommitGate, StorageMeter
 from leafbox.jetstream.config import JetStreamOptions
+from leafbox.jetstream.dedupe import DurableIds, stream_key_of
 from leafbox.jetstream.ports import ClientDescriber, DurableStore
 
 API_LEVEL = 5
@@ -36,6 +37,14 @@ class ServerContext:
     hub_domain: Callable[[], str] = lambda: ""
     """JetStream domain of the hub that a link leads to at this moment; empty: none. For texts only."""
     progress_owners: dict[bytes, Callable[[], bytes | None]] = field(default_factory=dict)
+
+    id_owners: dict[bytes, DurableIds] = field(default_factory=dict)
+    """By the key of the stream."""
+
+    def ids_snapshot(self, chunk_key: bytes) -> bytes | None:
+        """A chunk of message ids for the storage's checkpoint; None when its stream is gone."""
+        owner = self.id_owners.get(stream_key_of(chunk_key))
+        return owner.snapshot(chunk_key) if owner is not None else None
 
     def progress_snapshot(self, key: bytes) -> bytes | None:
         """A consumer's progress for the storage's checkpoint; None when the consumer is gone."""

@@ -22,6 +22,7 @@ class ValueKind(enum.IntEnum):
     CONSUMER = 2
     PROGRESS = 3
     SOURCES = 13
+    IDS = 14
 
 
 class DurableStore(Protocol):

@@ -115,9 +115,9 @@ class Publisher:
         `is_checked`: limits were looked at for the whole batch, whose group of records is open. Raises
         `RequestRejected` if a limit or the store refuses.
         """
-        if is_checked or not (checked.rollup or checked.purges_schedule):
+        if is_checked or not (checked.rollup or checked.purges_schedule or checked.msg_id):
             return self._store(checked, reply, ack_suffix, is_checked)
-        # The message and the removals that it asks for: an acknowledgement promises both.
+        # The message, its id and the removals that it asks for: an acknowledgement promises all of them.
         self.begin_group([checked])
         try:
             return self._store(checked, reply, ack_suffix, is_checked)
@@ -181,13 +181,14 @@ class Publisher:
         ttl_s = parse_ttl(headers.get_text(header, headers.TTL)) if header and config.allow_msg_ttl else 0
         expires_ns = NEVER_EXPIRES_NS if ttl_s < 0 else ts_ns + ttl_s * SECOND if ttl_s else 0
         rollup = headers.get_text(header, headers.ROLLUP) if header else ""
-        if rollup not in ("sub", "all") or not config.allow_rollup_hdrs or config.deny_purge:
+        if not header:
             self._mirror(encoded, header, payload, seq, ts_ns, expires_ns)
             return
         self.begin_group([Checked(subject, header, payload)])
         try:
             self._mirror(encoded, header, payload, seq, ts_ns, expires_ns)
-            stream.purge(subject if rollup == "sub" else "", keep=1)
+            if rollup in ("sub", "all") and config.allow_rollup_hdrs and not config.deny_purge:
+                stream.purge(subject if rollup == "sub" else "", keep=1)
         finally:
             stream.store.end_group()
 
@@ -198,7 +199,7 @@ class Publisher:
         ingest.store_message(subject, header, payload, b"", ts_ns, expires_ns, seq)
         msg_id = headers.get_text(header, headers.MSG_ID) if header else ""
         if msg_id:
-            stream.window.remember(msg_id, seq, ts_ns)
+            stream.remember_id(msg_id, seq, ts_ns)
         if 0 < expires_ns < NEVER_EXPIRES_NS:
             stream.expiry.note(seq, expires_ns)
 
@@ -230,7 +231,7 @@ class Publisher:
     def _remember(self, checked: Checked, seq: int, now: int) -> None:
         self._stream.ingest.last_msg_id = checked.msg_id or None
         if checked.msg_id:
-            self._stream.window.remember(checked.msg_id, seq, now)
+            self._stream.remember_id(checked.msg_id, seq, now)
 
     def _roll_up(self, checked: Checked, subject: bytes, keep: int) -> None:
         if checked.rollup == "sub":

@@ -14,6 +14,7 @@ from leafbox.jetstream.account import ENDPOINTS, JetStreamAccount
 from leafbox.jetstream.config import JetStreamOptions
 from leafbox.jetstream.consumer import Consumer
 from leafbox.jetstream.context import ServerContext
+from leafbox.jetstream.dedupe import stream_key_of
 from leafbox.jetstream.definitions import StoredConsumer, StoredPlaces, StoredStream
 from leafbox.jetstream.disabled_account import DisabledAccount
 from leafbox.jetstream.ports import ClientDescriber, DurableStore, ValueKind
@@ -82,6 +83,7 @@ class JetStream:
             StorageMeter(storage_bytes_max),
         )
         storage.supply_snapshots(ValueKind.PROGRESS, self._context.progress_snapshot)
+        storage.supply_snapshots(ValueKind.IDS, self._context.ids_snapshot)
         self._accounts: dict[str, JetStreamAccount] = {}
         self._disabled: dict[Account, DisabledAccount] = {}
         self._recovered: dict[ValueKind, list[tuple[bytes, bytes, list[bytes]]]] = {}
@@ -193,6 +195,8 @@ class JetStream:
             self._guarded(key, partial(self._recover_consumer, by_name, value, progress.get(key)))
         for key, value, _ in self._stored(ValueKind.SOURCES):
             self._guarded(key, partial(self._recover_places, owners, key, value))
+        for key, value, deltas in self._stored(ValueKind.IDS):
+            self._guarded(key, partial(self._recover_ids, owners, key, value, deltas))
         for owner in owners:
             for stream in owner.streams.values():
                 stream.start(is_recovery=True)
@@ -239,6 +243,12 @@ class JetStream:
             for stream in owner.streams.values():
                 if stream.key == key:
                     stream.sourcing.recovered = decode(StoredPlaces, value)
+
+    def _recover_ids(self, owners: list[JetStreamAccount], key: bytes, value: bytes, deltas: list[bytes]) -> None:
+        for owner in owners:
+            for stream in owner.streams.values():
+                if stream.key == stream_key_of(key):
+                    stream.recover_ids(key, value, deltas)
 
     def _recover_consumer(
         self, by_name: dict[str, JetStreamAccount], value: bytes, progress: tuple[bytes, list[bytes]] | None

@@ -17,7 +17,7 @@ from leafbox.dataplane.stream_ingest import StreamIngest, now_ns
 from leafbox.dataplane.sublist import Sublist
 from leafbox.jetstream.atomic_batches import AtomicBatches
 from leafbox.jetstream.consumer import Consumer
-from leafbox.jetstream.dedupe import DuplicateWindow
+from leafbox.jetstream.dedupe import DuplicateWindow, DurableIds
 from leafbox.jetstream.definitions import StoredStream, value_key
 from leafbox.jetstream.direct_get import DirectGet
 from leafbox.jetstream.expiry import Expiry
@@ -66,6 +66,9 @@ class Stream:
         self.ack_prefix = f'{{"stream":"{config.name}",{domain}"seq":'.encode()
         self.ingest = StreamIngest(store, self.account, self.context.gate, self.ack_prefix)
         self.window = DuplicateWindow(config.duplicate_window)
+        self.ids = DurableIds(self.context.storage, self.key)
+        self._recovered_ids: list[tuple[str, int, int]] = []
+        self.context.id_owners[self.key] = self.ids
         self.transform: SubjectTransform | None = None
         self.republish: SubjectTransform | None = None
         self.publisher = Publisher(self)
@@ -148,6 +151,8 @@ class Stream:
         if self.ingest.meter is not None:
             self.ingest.meter.adjust(-self.store.stored_bytes)
         self.sourcing.delete()
+        self.ids.delete()
+        self.context.id_owners.pop(self.key, None)
         self.close()
         self.context.storage.delete(ValueKind.STREAM, self.key)
         return self.context.storage.delete_stream(self.store)
@@ -157,18 +162,36 @@ class Stream:
         definition = StoredStream(account=self.account.name, config=self.config, created=self.created_ns)
         return self.context.storage.put(ValueKind.STREAM, self.key, encode(definition))
 
+    def remember_id(self, msg_id: str, seq: int, ts_ns: int) -> None:
+        """A message with this id was stored."""
+        window = self.window
+        if window.window_ns > 0:
+            window.remember(msg_id, seq, ts_ns)
+            if not self.is_memory:
+                self.ids.note(msg_id, seq, ts_ns, window.window_ns)
+
+    def recover_ids(self, chunk_key: bytes, value: bytes, deltas: list[bytes]) -> None:
+        """Ids that the storage kept, for `start`; chunks in their order."""
+        self._recovered_ids += self.ids.recover(chunk_key, value, deltas)
+
     def _rebuild_window(self) -> None:
-        """Message ids of the duplicate window, from the stored headers."""
-        if self.window.window_ns <= 0 or self.store.messages == 0:
+        """Message ids of the duplicate window: what the storage kept of them, and the stored headers."""
+        kept, self._recovered_ids = self._recovered_ids, []
+        if self.window.window_ns <= 0:
             return
-        position, last_seq, msg_id = self.store.sequence_at(now_ns() - self.window.window_ns), 0, ""
-        while seq := self.store.next_with_header(position):
+        since_ns = now_ns() - self.window.window_ns
+        found = {seq: (msg_id, ts_ns) for msg_id, seq, ts_ns in kept if ts_ns > since_ns and seq <= self.store.last_seq}
+        # Stores of former versions have the headers only.
+        position, last_seq, msg_id = self.store.sequence_at(since_ns), 0, ""
+        while self.store.messages and (seq := self.store.next_with_header(position)):
             position = seq + 1
             if (message := self.store.message(seq)) is None:
                 continue  # Its block is damaged, which the store reports.
             last_seq, msg_id = seq, headers.get_text(message.header, headers.MSG_ID)
             if msg_id:
-                self.window.remember(msg_id, seq, message.ts_ns)
+                found[seq] = (msg_id, message.ts_ns)
+        for seq in sorted(found):
+            self.window.remember(found[seq][0], seq, found[seq][1])
         is_newest = last_seq and not self.store.next_sequence(last_seq + 1)
         self.ingest.last_msg_id = msg_id if is_newest and msg_id else None
 
@@ -285,12 +308,10 @@ class Stream:
             first = self.store.next_sequence(0, wanted)
         for consumer in self.consumers.values():
             filters = consumer.config.filters
-            covered = not subject or (
-                bool(filters) and any(subjects.is_subset(own, subject) or own == subject for own in filters)
-            )
-            if covered:
+            # nats-server lets one purged filter of several move the consumer past messages of its other filters.
+            if not subject or (filters and all(subjects.is_subset(own, subject) for own in filters)):
                 consumer.purged_to(first, self.store.last_seq, True)
-            elif not filters or any(subjects.is_subset(subject, own) for own in filters):
+            elif not filters or any(subjects.overlap(own, subject) for own in filters):
                 consumer.purged_to(self.store.first_seq, self.store.last_seq, False)
         self.expiry.rearm(now_ns())
         return purged

@@ -45,6 +45,8 @@ class BlobKind(enum.IntEnum):
     """Anything the site changed from the dashboard."""
     STREAM_SOURCES = 13
     """JetStream: how far a mirror or source has come."""
+    STREAM_IDS = 14
+    """JetStream: message ids of a duplicate window."""
     DASHBOARD_TOKEN = 20
     """Web: an API token, under the SHA-256 of its secret."""
     AUDIT = 21

@@ -351,3 +351,15 @@ def test_a_checkpoint_folds_progress_without_changing_it() -> None:
         expected = floors(before)
     with Harness(storage) as after:
         assert floors(after) == expected
+
+
+@pytest.mark.capability("JS16", "JC13")
+def test_a_purge_of_one_filter_leaves_the_messages_of_the_others(harness: Harness) -> None:
+    """nats-server lets such a consumer pass over what is still stored of its other subjects."""
+    harness.publish("s.b", b"first")
+    harness.publish("s.a", b"second")
+    harness.consumer(filter_subjects=["s.a", "s.b"])
+    harness.api("STREAM.PURGE.S", {"filter": "s.a"})
+    harness.publish("s.a", b"third")
+    assert harness.info("S", "C")["num_pending"] == 2
+    assert [message[3] for message in harness.fetch(5)] == [b"first", b"third"]
