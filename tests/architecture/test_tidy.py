@@ -28,7 +28,6 @@ LISTED: dict[str, str] = {
     "appliance/leafbox/dataplane/mqtt_plane.pyx::MqttPeer.send_publish": (
         "one PUBLISH written left to right into one reserved room; every length is counted above its copy"
     ),
-    "appliance/leafbox/dataplane/mqtt_session.pyx": "one cdef class: Cython cannot spread a class over modules",
     "appliance/leafbox/dataplane/store_block.pyx::decode_index": "straight-line decoding, fields checked in file order",
     "appliance/leafbox/dataplane/stream_store.pyx": "one cdef class: Cython cannot spread a class over modules",
     "web-ui/src/api/types.ts": "generated",

@@ -10,8 +10,9 @@ import asyncio
 
 from leafbox.dataplane.connection import Engine
 from leafbox.dataplane.mqtt_connection import MqttConnection
+from leafbox.dataplane.mqtt_interest import MqttInterest
 from leafbox.dataplane.mqtt_plane import MqttPlane
-from leafbox.dataplane.mqtt_session import MqttInterest, MqttSession
+from leafbox.dataplane.mqtt_session import MqttSession
 from leafbox.dataplane.routing import AccountPlane, CallbackReceiver, Subscription
 from leafbox.dataplane.stream_ingest import CommitGate, StreamIngest
 from leafbox.dataplane.stream_store import StreamStore
@@ -76,6 +77,14 @@ class Stage:
 
     def session(self, name: str, is_persistent: bool = False) -> MqttSession:
         return MqttSession(self.plane, name.encode(), is_persistent)
+
+    def restored(self, session: MqttSession) -> MqttSession:
+        """The same session made of its logged steps."""
+        copy = self.session("copy", is_persistent=True)
+        for key, steps in self.logged:
+            if key == session.key:
+                copy.restore_steps(steps)
+        return copy
 
     def peer(self, session: MqttSession, version: Version = Version.V3_1_1) -> Wire:
         return Wire(self, session, version)

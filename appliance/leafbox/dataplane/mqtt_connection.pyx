@@ -18,6 +18,7 @@ from libc.string cimport memcmp, memcpy
 
 from leafbox.dataplane.connection cimport Connection, Engine, monotonic_ns
 from leafbox.dataplane.message cimport Message
+from leafbox.dataplane.mqtt_full_queues cimport meets_full_queue
 from leafbox.dataplane.mqtt_plane cimport (
     PACKET_PUBACK,
     PACKET_PUBCOMP,
@@ -39,7 +40,7 @@ from leafbox.dataplane.mqtt_properties cimport (
     read_varint,
     scan_publish,
 )
-from leafbox.dataplane.mqtt_session cimport MqttSession, meets_full_queue
+from leafbox.dataplane.mqtt_session cimport MqttSession
 from leafbox.dataplane.mqtt_topics cimport TopicEntry, find_topic
 from leafbox.dataplane.routing cimport AccountPlane, route
 from leafbox.dataplane.stream_ingest cimport wall_ns

@@ -161,3 +161,25 @@ def topic_of_subject(bytes subject not None) -> bytes | None:
     cdef char *out = room
     cdef Py_ssize_t size = subject_to_topic(subject, len(subject), out, len(subject) * SUBJECT_GROWTH)
     return None if size < 0 else bytes(room[:size])
+
+
+cdef char *topic_room = <char *>malloc(TOPIC_BYTES_MAX + 1)
+# The last subject that was turned into a topic: a message for many sessions is converted once.
+cdef char last_subject[512]
+cdef Py_ssize_t last_subject_len = -1
+cdef Py_ssize_t last_topic_len = -1
+
+
+cdef Py_ssize_t topic_of(const char *subject, Py_ssize_t length, const char **topic) noexcept:
+    """The subject's topic, good until the next call; -1 when it has none (not UTF-8, too long)."""
+    global last_subject_len, last_topic_len
+    topic[0] = topic_room
+    if length == last_subject_len and memcmp(subject, last_subject, length) == 0:
+        return last_topic_len
+    last_topic_len = subject_to_topic(subject, length, topic_room, TOPIC_BYTES_MAX)
+    if length <= <Py_ssize_t>sizeof(last_subject):
+        memcpy(last_subject, subject, length)
+        last_subject_len = length
+    else:
+        last_subject_len = -1
+    return last_topic_len

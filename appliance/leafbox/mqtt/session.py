@@ -10,7 +10,8 @@ from asyncio import TimerHandle
 from typing import TYPE_CHECKING
 
 from leafbox.broker.account import Account
-from leafbox.dataplane.mqtt_session import MqttInterest, MqttSession
+from leafbox.dataplane.mqtt_interest import MqttInterest
+from leafbox.dataplane.mqtt_session import MqttSession
 from leafbox.dataplane.routing import Subscription
 from leafbox.dataplane.stream_ingest import now_ns
 from leafbox.mqtt.interest import Wanted, wanted_by

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from leafbox.broker.account import Account
+from leafbox.dataplane.mqtt_interest import MqttInterest
 from leafbox.dataplane.mqtt_plane import MqttPlane
-from leafbox.dataplane.mqtt_session import MqttInterest, MqttSession, WhenFull
+from leafbox.dataplane.mqtt_session import MqttSession
+from leafbox.dataplane.mqtt_session_state import WhenFull
 from leafbox.dataplane.stream_ingest import CommitGate, now_ns
 from leafbox.mqtt.absent_sender import AbsentSender
 from leafbox.mqtt.assets import Assets

@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import cast
 
-from leafbox.dataplane.mqtt_session import MqttInterest, MqttSession
+from leafbox.dataplane.mqtt_interest import MqttInterest
+from leafbox.dataplane.mqtt_session import MqttSession
 from leafbox.jetstream.names import SHOWN_PREFIX
 from leafbox.mqtt.config import MqttOptions
 from leafbox.mqtt.session import Session
