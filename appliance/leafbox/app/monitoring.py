@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from leafbox.app.configuration.options import Options
+from leafbox.broker.broker import Broker
+from leafbox.monitoring.advisories import ServerStamp
 from leafbox.monitoring.documents import JetstreamReport
 from leafbox.monitoring.links import LeafSnapshot
+from leafbox.monitoring.trace_events import TraceEvents
 from leafbox.monitoring.varz import ServerFacts
 from leafbox.monitoring.wire_format import SECOND_NS, Document, number
 
@@ -23,6 +26,13 @@ class ServerFeatures:
     def missing_listeners(self) -> list[str]:
         """The client listener is called `server`, as in nats-server."""
         return [] if self._is_accepting() else ["server"]
+
+
+def server_stamp(broker: Broker, features: ServerFeatures) -> ServerStamp:
+    """What names this server in its events; message traces are the first that bear it."""
+    stamp = ServerStamp(broker, features)
+    broker.tracing.sink = TraceEvents(stamp.document).publish
+    return stamp
 
 
 def server_facts(

@@ -26,7 +26,7 @@ from leafbox.app.dashboard.service import Dashboard
 from leafbox.app.devices import Devices
 from leafbox.app.jetstream import DurableSide, limits_of
 from leafbox.app.jetstream_report import JetstreamReporter
-from leafbox.app.monitoring import ServerFeatures, server_facts
+from leafbox.app.monitoring import ServerFeatures, server_facts, server_stamp
 from leafbox.app.mqtt import MqttSide
 from leafbox.app.operations.service import Operations
 from leafbox.app.operator import resolve_operator, watch_activations
@@ -49,7 +49,6 @@ from leafbox.dataplane.connection import Connection
 from leafbox.leaf.context import LeafContext
 from leafbox.leaf.service import LeafService
 from leafbox.leaf.uplink_service import Uplinks
-from leafbox.monitoring.advisories import ServerStamp
 from leafbox.monitoring.box_services import BoxServices
 from leafbox.monitoring.documents import MonitoringDocuments
 from leafbox.monitoring.endpoints import Endpoints
@@ -102,7 +101,7 @@ class Server:
         self.monitoring = MonitoringDocuments(self.broker, self.features)
         self.leafs = self._leaf_service(options)
         self.features.leafs = self.leafs.snapshots
-        stamp = ServerStamp(self.broker, self.features)
+        stamp = server_stamp(self.broker, self.features)
         self.events = SystemEvents(self.broker, stamp, self.monitoring.statsz)
         self.system_services = SystemServices(self.broker, self.features, self.monitoring, self.events, stamp, self)
         self.reloader: Callable[[], Options] | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from leafbox.broker.config import UNLIMITED, AccountLimits
+from leafbox.broker.config import UNLIMITED, AccountLimits, MessageTrace
 from leafbox.dataplane.routing import AccountPlane, CallbackReceiver, Subscription
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Account(AccountPlane):
         self.leaf_links: set[object] = set()
         self.watchers: list[InterestWatcher] = []
         self.total_connections = 0
+        self.message_trace: MessageTrace | None = None
 
     def __repr__(self) -> str:
         return f"Account({self.name!r})"
@@ -80,6 +81,11 @@ class Account(AccountPlane):
     def has_interest(self, subject: bytes) -> bool:
         """Whether a message on this literal subject would reach anybody."""
         return self.sublist.has_interest(subject)
+
+    def trace_messages(self, wanted: MessageTrace | None) -> None:
+        """Where `traceparent` headers send traces; None: nowhere."""
+        self.message_trace = wanted
+        self.traces_parents = wanted is not None
 
     # -- limits -------------------------------------------------------------------------------------------------------
 

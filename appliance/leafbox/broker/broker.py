@@ -13,6 +13,7 @@ from leafbox.broker.identity import ServerIdentity
 from leafbox.broker.imports import ImportLinks
 from leafbox.broker.mappings import AccountMappings
 from leafbox.broker.registry import Registry
+from leafbox.broker.tracing import Tracing
 from leafbox.dataplane.connection import Engine
 
 
@@ -28,6 +29,7 @@ class Broker:
         self.global_account = self._make(AccountOptions(name=GLOBAL_ACCOUNT))
         self.system_account: Account | None = None
         self.imports = ImportLinks(self.accounts)
+        self.tracing = Tracing()
         self.apply(options)
 
     def account(self, name: str) -> Account | None:
@@ -46,6 +48,7 @@ class Broker:
         for name, account_options in wanted.items():
             account = self.accounts.get(name) or self._make(account_options)
             account.limits = account_options.limits
+            account.trace_messages(account_options.message_trace)
             mappings = AccountMappings(account_options.mappings, self.identity.cluster)
             account.mappings = mappings if mappings else None
             account.is_system = name == options.system_account and not options.is_system_account_disabled

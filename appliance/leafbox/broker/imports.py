@@ -27,10 +27,12 @@ from leafbox.broker.config import (
 )
 from leafbox.broker.request_info import with_request_info
 from leafbox.broker.service_latency import BAD_REQUEST, NO_RESPONDERS, TIMEOUT, Measurement, measurement_of
+from leafbox.broker.tracing import DESTINATION, DISABLED, MessageTrace
 from leafbox.broker.transform import SubjectTransform, tokenize_wildcards
 from leafbox.dataplane.routing import CallbackReceiver, InboxReceiver, Receiver, Subscription
 from leafbox.dataplane.subjects import is_subset, subject_matches, subjects_collide
 from leafbox.protocol.errors import ConfigError
+from leafbox.protocol.jetstream import headers
 
 # Answers waited for per exporting account; the oldest gives way. Each costs about 400 bytes.
 PENDING_RESPONSES_MAX = 65_536
@@ -156,6 +158,7 @@ class StreamImportLink:
         self._is_same = self._local == self._remote
         self._shadows: dict[Subscription, Subscription] = {}
         self._importer = importer
+        self._allows_trace = options.allow_trace
 
     def interest_added(self, subscription: Subscription) -> None:
         if not subjects_collide(subscription.subject, self._local):
@@ -167,6 +170,8 @@ class StreamImportLink:
         shadow.primary = subscription.primary or subscription
         shadow.filters_deliveries = subscription.filters_deliveries
         shadow.local_subject = self._mapping_for(subscription)
+        # Whether a message trace goes on behind it; through further imports only if they all say so.
+        shadow.context = self._allows_trace and (subscription.primary is None or bool(subscription.context))
         self._shadows[subscription] = shadow
         self._exporter.add(shadow)
 
@@ -216,20 +221,65 @@ class ServiceImportLink:
         # `to` may reorder: for `*.ask.*` the requests of `to: "$2.$1.asked"` are told apart by turning it round.
         self._to_remote = import_transform(remote, (options.to or options.subject).encode()).reverse()
         self._subscription = Subscription(importer, CallbackReceiver(self._forward), self._to_remote.source)
+        # Here a traced message asks for `forward_traced`.
+        self._subscription.context = self
         importer.add(self._subscription)
+
+    def forward_traced(
+        self,
+        trace: MessageTrace,
+        subject: bytes,
+        reply: bytes,
+        header: bytes,
+        payload: bytes,
+        origin: Receiver | None,
+    ) -> bool:
+        """A request whose way is written down; it is further on only if the export allows that."""
+        remote = self._to_remote.match(subject)
+        if remote is None:
+            return False
+        trace.add("si", acc=self._exporter.name, **{"from": subject.decode(), "to": remote.decode()})
+        if not self._export.allow_trace:
+            if trace.is_only:
+                return False
+            return self._forward(subject, reply, headers.replace(header, DESTINATION, DISABLED), payload, origin)
+        measurement = self._measurement(header, origin) if reply and not trace.is_only else None
+        header = self._with_request_info(header, origin)
+        # Servers behind the exporter tell of it there; what they tell comes back here.
+        told_to = self._responses.open(
+            self._importer, trace.destination.encode(), ServiceResponseType.STREAM, RESPONSE_THRESHOLD_S
+        )
+        header = headers.replace(header, DESTINATION, told_to)
+        answer_to = b""
+        if reply:
+            export = self._export
+            answer_to = self._responses.open(
+                self._importer, reply, export.response_type, export.response_threshold_s, measurement
+            )
+        hops_before = trace.hops
+        taken = trace.route(self._exporter, origin, remote, answer_to, header, payload)
+        if trace.hops == hops_before:
+            self._responses.cancel(told_to)
+        if answer_to and (trace.is_only or not taken):
+            self._responses.cancel(answer_to)
+        return taken > 0
+
+    def _measurement(self, header: bytes, origin: Receiver | None) -> Measurement | None:
+        latency = self._export.latency
+        if latency is None:
+            return None
+        return measurement_of(latency, self._exporter, self._importer, header, origin, is_shared=self._is_shared)
+
+    def _with_request_info(self, header: bytes, origin: Receiver | None) -> bytes:
+        is_shared = self._is_shared or self._exporter.is_system
+        return with_request_info(header, self._importer, origin, is_shared=is_shared)
 
     def _forward(self, subject: bytes, reply: bytes, header: bytes, payload: bytes, origin: Receiver | None) -> bool:
         remote = self._to_remote.match(subject)
         if remote is None:
             return False
-        latency, measurement = self._export.latency, None
-        if latency is not None:
-            measurement = measurement_of(
-                latency, self._exporter, self._importer, header, origin, is_shared=self._is_shared
-            )
-        header = with_request_info(
-            header, self._importer, origin, is_shared=self._is_shared or self._exporter.is_system
-        )
+        measurement = self._measurement(header, origin)
+        header = self._with_request_info(header, origin)
         if not reply:
             if measurement is not None:
                 measurement.failed(BAD_REQUEST)

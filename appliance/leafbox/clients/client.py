@@ -14,13 +14,15 @@ from asyncio import TimerHandle
 from collections.abc import Awaitable
 from itertools import islice
 
+from leafbox.broker import tracing
 from leafbox.broker.account import Account
 from leafbox.broker.permission_tables import permission_tables
 from leafbox.broker.registry import ConnectionSnapshot, SubscriptionSnapshot
 from leafbox.broker.request_info import RequestInfo
+from leafbox.broker.tracing import KIND_CLIENT, Arrival, TracePoint
 from leafbox.clients.context import ClientContext
 from leafbox.dataplane.nats_connection import NatsConnection
-from leafbox.dataplane.routing import Subscription
+from leafbox.dataplane.routing import Receiver, Subscription
 from leafbox.dataplane.subjects import is_valid_subject
 from leafbox.monitoring.wire_format import time_text
 from leafbox.protocol.client_info import Connect, decode_connect
@@ -393,6 +395,65 @@ class ClientConnection(NatsConnection):
     def _withdraw_subscriptions(self) -> None:
         for subscription in list(self.subscriptions.values()):
             self.withdraw(subscription)
+
+    # -- message traces -----------------------------------------------------------------------------------------------
+
+    def trace_point(self) -> TracePoint:
+        """How traces name this client."""
+        return TracePoint(KIND_CLIENT, self.cid, (self.connect.name or "") if self.connect is not None else "")
+
+    def trace_refusal(self, subscription: Subscription, origin: Receiver | None, subject: bytes) -> str:
+        """Why `deliver` would not take it; empty: it would."""
+        if origin is self and not self.echo:
+            return tracing.NO_ECHO
+        if (
+            subscription.filters_deliveries
+            and self.permissions is not None
+            and self.permissions.denies_message(subject)
+        ):
+            return tracing.SUBSCRIPTION_DENIED
+        counted = subscription.primary or subscription
+        if counted.max_deliver and counted.delivered >= counted.max_deliver:
+            return tracing.EXHAUSTED
+        return tracing.CLIENT_CLOSED if self.closed else ""
+
+    def on_traceable(self, subject: bytes, reply: bytes, header: bytes, payload: bytes) -> bytes | None:
+        account = self.account
+        if not isinstance(account, Account):
+            return header
+        arrival = self._arrival(account, subject, header, len(header) + len(payload))
+        arrival.reply, arrival.payload = reply, payload
+        return self.context.broker.tracing.begin(arrival)
+
+    def on_traceable_oversize(self, subject: bytes, header: bytes, size: int) -> None:
+        if isinstance(self.account, Account):
+            arrival = self._arrival(self.account, subject, header, size)
+            self.context.broker.tracing.refuse(arrival, "maximum payload exceeded")
+
+    def _arrival(self, account: Account, subject: bytes, header: bytes, size: int) -> Arrival:
+        def allows(destination: bytes) -> bool:
+            if self.permissions is None or self.permissions.allows_publish(destination):
+                return True
+            self.on_publish_denied(destination)
+            return False
+
+        def refuses(mapped: bytes) -> str | None:
+            if not self.may_publish_on(mapped):
+                self.on_publish_denied(mapped)
+                return f"Permissions Violation for Publish to {quoted(mapped)}"
+            if not self.may_reply_to(arrival.reply):
+                self.on_reply_denied(arrival.reply)
+                return f"Permissions Violation for Publish with Reply of {quoted(arrival.reply)}"
+            if self.verbose:
+                self.send(b"+OK\r\n")
+            return None
+
+        def routed(mapped: bytes, taken: int) -> None:
+            if not taken:
+                self.tell_no_responders(mapped, arrival.reply)
+
+        arrival = Arrival(self, account, self.trace_point(), subject, b"", header, b"", size, allows, refuses, routed)
+        return arrival
 
     # -- violations ---------------------------------------------------------------------------------------------------
 

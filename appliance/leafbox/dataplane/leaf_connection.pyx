@@ -21,7 +21,10 @@ from leafbox.dataplane.routing cimport (
     QueueNames,
     Receiver,
     Subscription,
+    mentions_trace,
+    parts_of,
     route_from_remote,
+    with_header,
 )
 
 cdef enum:
@@ -81,6 +84,10 @@ cdef class LeafConnection(Connection):
 
     def on_message_denied(self, bytes subject) -> None:
         """The peer sent what it may not send; the message was dropped."""
+
+    def on_traceable(self, bytes subject, bytes reply, bytes header, bytes payload, list queues):
+        """A message whose header may ask for a trace: None when it was dealt with, else the header it goes on with."""
+        return header
 
     cdef int violation(self, str text, str reason) except -1:
         try:
@@ -224,7 +231,8 @@ cdef class LeafConnection(Connection):
         """Count, check, map and route one message from the peer."""
         cdef const char *found_by = message.subject
         cdef Py_ssize_t found_by_len = message.subject_len, at
-        cdef bytes mapped
+        cdef bytes mapped, traced
+        cdef Py_ssize_t i
         cdef AccountPlane account = self.account
         self.in_msgs += 1
         self.in_bytes += message.body_len
@@ -237,6 +245,13 @@ cdef class LeafConnection(Connection):
                 self.on_message_denied(message.subject[:message.subject_len])
                 return 0
             at = find_origin_subject(message.reply, message.reply_len) if message.reply_len else -1
+            # What a consumer delivers is not traced a second time.
+            if at < 0 and message.header_len and mentions_trace(account, message.body, message.header_len):
+                names = [queues.names[i][:queues.lengths[i]] for i in range(queues.count)]
+                traced = self.on_traceable(*parts_of(message), names)
+                if traced is None:
+                    return 0
+                traced = with_header(message, traced)
             if at >= 0 and at + 1 < message.reply_len:
                 message.subject = message.reply + at + 1
                 message.subject_len = message.reply_len - at - 1

@@ -14,7 +14,7 @@ from libc.string cimport memchr, memcmp, memcpy
 from leafbox.dataplane.connection cimport Connection, Engine, monotonic_ns
 from leafbox.dataplane.message cimport Message
 from leafbox.dataplane.permissions cimport Permissions
-from leafbox.dataplane.routing cimport AccountPlane, Receiver, Subscription, route
+from leafbox.dataplane.routing cimport AccountPlane, Receiver, Subscription, mentions_trace, parts_of, route, with_header
 from leafbox.dataplane.subjects cimport literal_subject, valid_subject
 
 cdef enum:
@@ -144,6 +144,14 @@ cdef inline Py_ssize_t name_length(Operation operation) noexcept nogil:
     if operation == OP_CONNECT:
         return 7
     return 4
+
+
+cdef inline bint is_reserved_reply(const char *reply, Py_ssize_t length) noexcept nogil:
+    """Subjects that stand for what only a server knows: a client may not name them as its reply."""
+    if length < 4 or (reply[0] != c'_' and reply[0] != c'$'):
+        return False
+    return (memcmp(reply, b"_R_.", 4) == 0 or (length >= 5 and memcmp(reply, b"_GR_.", 5) == 0)
+            or (length >= 8 and memcmp(reply, b"$JS.ACK.", 8) == 0))
 
 
 cdef class NatsConnection(Connection):
@@ -297,6 +305,9 @@ cdef class NatsConnection(Connection):
             self.on_violation("", REASON_PROTOCOL_VIOLATION)
             return length
         if size > self.max_payload and self.max_payload >= 0:
+            if header > 0 and length > body_at and self.account is not None:
+                self.on_traceable_oversize(found[0].data[:found[0].length],
+                                           data[body_at:body_at + min(header, length - body_at)], size)
             self.on_violation("Maximum Payload Violation", "Maximum Message Payload Exceeded")
             return length
         if length - body_at < size + 2:
@@ -374,10 +385,35 @@ cdef class NatsConnection(Connection):
 
     # -- publish ------------------------------------------------------------------------------------------------------
 
+    def on_traceable(self, bytes subject, bytes reply, bytes header, bytes payload):
+        """A message whose header may ask for a trace: None when it was dealt with, else the header it goes on with."""
+        return header
+
+    def on_traceable_oversize(self, bytes subject, bytes header, int64_t size) -> None:
+        """The same for a message that is too large and was not read; `header` is what is there of it."""
+
+    def may_publish_on(self, bytes subject not None) -> bool:
+        """What is checked of every message. Counts when the subject is a reply that may be answered a few times."""
+        return self.may_publish(subject, len(subject))
+
+    def tell_no_responders(self, bytes subject not None, bytes reply not None) -> None:
+        """As after a request that nobody took."""
+        cdef Message message
+        if self.no_responders and reply and not self.closed and self.account is not None:
+            message.subject = subject
+            message.subject_len = len(subject)
+            message.reply = reply
+            message.reply_len = len(reply)
+            self.send_no_responders(self.account, &message)
+
+    def may_reply_to(self, bytes reply not None) -> bool:
+        """Whether a client may name it as a reply: some subjects stand for what only a server knows."""
+        return not is_reserved_reply(reply, len(reply))
+
     cdef int publish(self, Message *message) except -1:
         """Count, map, check and route one message of this client (the order is nats-server's)."""
         cdef Py_ssize_t delivered
-        cdef bytes mapped
+        cdef bytes mapped, traced
         cdef AccountPlane account = self.account
         self.in_msgs += 1
         self.in_bytes += message.body_len
@@ -390,6 +426,11 @@ cdef class NatsConnection(Connection):
         if self.pedantic and not (valid_subject(message.subject, message.subject_len)
                                   and literal_subject(message.subject, message.subject_len)):
             self.on_invalid_publish_subject()
+        if message.header_len and mentions_trace(account, message.body, message.header_len):
+            traced = self.on_traceable(*parts_of(message))
+            if traced is None:
+                return 0
+            traced = with_header(message, traced)
         if account.mappings is not None:
             mapped = account.mappings.map(message.subject[:message.subject_len])
             if mapped is None:
@@ -399,12 +440,9 @@ cdef class NatsConnection(Connection):
         if not self.may_publish(message.subject, message.subject_len):
             self.on_publish_denied(message.subject[:message.subject_len])
             return 0
-        if message.reply_len >= 4 and (message.reply[0] == c'_' or message.reply[0] == c'$'):
-            if (memcmp(message.reply, b"_R_.", 4) == 0
-                    or (message.reply_len >= 5 and memcmp(message.reply, b"_GR_.", 5) == 0)
-                    or (message.reply_len >= 8 and memcmp(message.reply, b"$JS.ACK.", 8) == 0)):
-                self.on_reply_denied(message.reply[:message.reply_len])
-                return 0
+        if is_reserved_reply(message.reply, message.reply_len):
+            self.on_reply_denied(message.reply[:message.reply_len])
+            return 0
         if self.closed:
             # A hook ended the connection; its messages end with it.
             return 0

@@ -50,6 +50,7 @@ cdef class AccountPlane:
     cdef readonly Sublist sublist
     cdef public object mappings         # None, or an object with map(subject: bytes) -> bytes | None
     cdef public uint64_t in_msgs, in_bytes, out_msgs, out_bytes, slow_consumers
+    cdef public bint traces_parents     # a `traceparent` header may start a message trace here
 
 cdef Py_ssize_t route(AccountPlane account, Receiver origin, Message *message) except -1
 # For messages from another server: found by the wire subject, and only the named queue groups (NULL: all of them).
@@ -58,3 +59,8 @@ cdef Py_ssize_t route_from_remote(AccountPlane account, Receiver origin, Message
 # Route by `subject` while clients are shown `message.subject`: how consumers deliver to an inbox.
 cdef Py_ssize_t deliver_as(AccountPlane account, const char *subject, Py_ssize_t subject_len,
                            Message *message) except -1
+# Whether a header block may ask for a message trace (ADR-41). Only a look at the bytes: whoever is told so decides.
+cdef bint mentions_trace(AccountPlane account, const char *header, Py_ssize_t length) noexcept
+cdef tuple parts_of(Message *message)
+# Give a message another header; `message.body` then points into what is returned, which must be kept as long.
+cdef bytes with_header(Message *message, bytes header)

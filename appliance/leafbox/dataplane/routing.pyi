@@ -47,6 +47,7 @@ class AccountPlane:
     out_msgs: int
     out_bytes: int
     slow_consumers: int
+    traces_parents: bool
     def __init__(self) -> None: ...
     def publish(
         self,
@@ -59,3 +60,12 @@ class AccountPlane:
     def publish_to(
         self, inbox: bytes, subject: bytes, payload: bytes = b"", reply: bytes = b"", header: bytes = b""
     ) -> int: ...
+
+def hand(
+    subscriptions: list[Subscription],
+    origin: Receiver | None,
+    subject: bytes,
+    reply: bytes,
+    header: bytes,
+    payload: bytes,
+) -> bool: ...

@@ -9,10 +9,16 @@ are `noexcept`: what escapes them goes to `sys.unraisablehook`. That costs nothi
 """
 from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
-from libc.string cimport memcmp
+from libc.string cimport memchr, memcmp
 
 from leafbox.dataplane.message cimport Message
 from leafbox.dataplane.sublist cimport MatchResult, Sublist
+
+cdef extern from "string.h" nogil:
+    void *memmem(const void *haystack, size_t haystack_len, const void *needle, size_t needle_len)
+
+cdef extern from "strings.h" nogil:
+    int strncasecmp(const char *left, const char *right, size_t length)
 
 import logging
 import os
@@ -369,3 +375,67 @@ cdef int hand_as(Subscription subscription, const char *subject, Py_ssize_t subj
     if subscription.local_subject is not None and subscription.local_subject(subject[:subject_len]) is None:
         return 0
     return subscription.receiver.deliver(subscription, None, message)
+
+
+# -- traced messages --------------------------------------------------------------------------------------------------
+
+
+cdef bint mentions_trace(AccountPlane account, const char *header, Py_ssize_t length) noexcept:
+    cdef const char *line = header
+    cdef Py_ssize_t left
+    if memmem(header, length, b"\nNats-Trace-Dest:", 17) != NULL:
+        return True
+    if not account.traces_parents:
+        return False
+    while True:
+        left = length - (line - header)
+        line = <const char *>memchr(line, c'\n', left)
+        if line == NULL:
+            return False
+        line += 1
+        if length - (line - header) > 12 and strncasecmp(line, b"traceparent:", 12) == 0:
+            return True
+
+
+cdef tuple parts_of(Message *message):
+    """Subject, reply, header and payload as bytes."""
+    return (
+        message.subject[:message.subject_len],
+        message.reply[:message.reply_len] if message.reply_len else b"",
+        message.body[:message.header_len] if message.header_len else b"",
+        message.body[message.header_len:message.body_len] if message.body_len > message.header_len else b"",
+    )
+
+
+cdef bytes with_header(Message *message, bytes header):
+    cdef bytes body = header + message.body[message.header_len:message.body_len]
+    message.body = body
+    message.header_len = len(header)
+    message.body_len = len(body)
+    return body
+
+
+def hand(list subscriptions not None, Receiver origin, bytes subject not None, bytes reply not None,
+         bytes header not None, bytes payload not None) -> bool:
+    """Deliver to one receiver by the subscriptions that were picked for it: what `route` does in bulk, one at a time.
+
+    For messages whose way is written down as they go (`broker.tracing`); several subscriptions only for a link.
+    """
+    cdef PyObject *picks[REMOTE_PICKS_MAX]
+    cdef Message message
+    cdef bytes body = header + payload
+    cdef Subscription first = <Subscription>subscriptions[0]
+    cdef Py_ssize_t i, count = min(len(subscriptions), REMOTE_PICKS_MAX)
+    message.subject = subject
+    message.subject_len = len(subject)
+    message.reply = reply
+    message.reply_len = len(reply)
+    message.body = body
+    message.header_len = len(header)
+    message.body_len = len(body)
+    message.wire_subject = NULL
+    if not first.receiver.is_remote:
+        return first.receiver.deliver(first, origin, &message) > 0
+    for i in range(count):
+        picks[i] = <PyObject *>subscriptions[i]
+    return first.receiver.deliver_picks(picks, count, origin, &message) > 0

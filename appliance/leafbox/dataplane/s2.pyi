@@ -2,7 +2,6 @@ from leafbox.dataplane.connection import Framing
 
 STREAM_HEAD: bytes
 BLOCK_BYTES_BEFORE_LOGIN: int
-BLOCK_BYTES_MAX: int
 
 class CorruptS2(ValueError): ...
 

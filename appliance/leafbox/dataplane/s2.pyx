@@ -33,7 +33,6 @@ cdef enum:
 STREAM_HEAD = b"\xff\x06\x00\x00S2sTwO"
 # Plain bytes of one block before the peer has logged in: INFO and CONNECT with a long JWT fit.
 BLOCK_BYTES_BEFORE_LOGIN = 64 * 1024
-BLOCK_BYTES_MAX = BLOCK_BYTES_LIMIT
 
 
 class CorruptS2(ValueError):

@@ -65,6 +65,7 @@ cdef class StreamIngest(Task):
     cdef public StorageMeter meter
     cdef public object on_special           # (subject, reply, header, payload, origin) -> None
     cdef public object on_refused           # (subject, reply, header, payload, reason) -> None
+    cdef public object on_traced            # (trace, subject, reply, header, payload, origin) -> None
     cdef public object last_msg_id          # None or the id of the last message
     cdef public int64_t duplicate_window_ns
     # -- state

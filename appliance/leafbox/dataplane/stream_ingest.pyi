@@ -51,6 +51,7 @@ class StreamIngest(Task):
     meter: StorageMeter | None
     on_special: Callable[[bytes, bytes, bytes, bytes, Receiver | None], None]
     on_refused: Callable[[bytes, bytes, bytes, bytes, str], None]
+    on_traced: Callable[..., None]
     last_msg_id: str | None
     duplicate_window_ns: int
     def __init__(self, store: StreamStore, account: AccountPlane, gate: CommitGate, ack_prefix: bytes) -> None: ...

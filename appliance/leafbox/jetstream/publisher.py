@@ -20,6 +20,7 @@ from leafbox.protocol.jetstream.go_time import SECOND, format_time
 from leafbox.protocol.jetstream.message_ttl import parse_ttl
 
 if TYPE_CHECKING:
+    from leafbox.broker.tracing import MessageTrace
     from leafbox.dataplane.routing import Receiver
     from leafbox.jetstream.stream import Stream
 
@@ -34,6 +35,24 @@ _FULL_TEXTS = {
     "bytes": "maximum bytes exceeded",
     "subject messages": "maximum messages per subject exceeded",
 }
+
+
+def trace_error(rejected: RequestRejected, header: bytes) -> str:
+    """What nats-server's traces call a refusal: not the text that the publisher gets."""
+    known = rejected.description.rpartition(": ")[2]
+    match rejected.err_code:
+        case errors.STREAM_MESSAGE_EXCEEDS_MAXIMUM.err_code | errors.STREAM_HEADER_EXCEEDS_MAXIMUM.err_code:
+            return "maximum payload exceeded"
+        case errors.STREAM_NOT_MATCH.err_code:
+            return "expected stream does not match"
+        case errors.MESSAGE_TTL_DISABLED.err_code:
+            return "message TTL disabled"
+        case errors.STREAM_WRONG_LAST_SEQUENCE.err_code:
+            by_subject = headers.get_text(header, headers.EXPECTED_LAST_SUBJECT_SEQUENCE)
+            if by_subject:
+                return f"last sequence by subject mismatch: {by_subject} vs {known}"
+            return f"last sequence mismatch: {headers.get_text(header, headers.EXPECTED_LAST_SEQUENCE)} vs {known}"
+    return rejected.description
 
 
 class Publisher:
@@ -58,6 +77,32 @@ class Publisher:
     def on_refused(self, subject: bytes, reply: bytes, header: bytes, payload: bytes, reason: str) -> None:
         """A plain message that the compiled path could not store."""
         self.refuse(reply, self._refusal(reason))
+
+    def on_traced(
+        self,
+        trace: MessageTrace,
+        subject: bytes,
+        reply: bytes,
+        header: bytes,
+        payload: bytes,
+        origin: Receiver | None,
+    ) -> None:
+        """A message whose way is written down: what becomes of it here is an event, also if it is only asked."""
+        event = trace.add("js", stream=self._stream.name, subject="", nointerest=False, error="")
+        try:
+            checked = self.check(subject.decode("utf-8", "replace"), header, payload, self.state())
+            stored_as = checked.subject.encode()
+            self.check_room(stored_as, checked.header, checked.payload)
+            is_wanted = self._stream.ingest.is_wanted(stored_as)
+            if is_wanted:
+                self.check_full(stored_as, checked.header, checked.payload)
+            event.update(subject=checked.subject, nointerest=not is_wanted)
+        except DuplicateMessage:
+            event["error"] = "msgid is duplicate"
+        except RequestRejected as rejected:
+            event["error"] = trace_error(rejected, header)
+        if not trace.is_only:
+            self.on_special(subject, reply, header, payload, origin)
 
     # -- one message --------------------------------------------------------------------------------------------------
 

@@ -85,6 +85,7 @@ class Stream:
         """MQTT sessions that read it without being consumers."""
         self.ingest.on_special = self.publisher.on_special
         self.ingest.on_refused = self.publisher.on_refused
+        self.ingest.on_traced = self.publisher.on_traced
         self.ingest.takes_fast_batches = True
         self._apply(config)
 

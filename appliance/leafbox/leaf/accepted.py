@@ -122,6 +122,7 @@ class AcceptedLink(LeafLink):
             return
         self.connect = connect
         self.peer_name, self.peer_version = connect.name or connect.server_id, connect.version
+        self.peer_protocol = connect.protocol
         self.headers = connect.headers and not self.context.broker.options.is_header_support_disabled
         decision = self.door.authenticator.authenticate(_credentials(connect), self.facts())
         if isinstance(decision, Identity | Refusal):

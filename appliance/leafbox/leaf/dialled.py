@@ -98,6 +98,7 @@ class DialledLink(LeafLink):
         self.hub = info
         self.headers = info.headers and not self.context.broker.options.is_header_support_disabled
         self.peer_name, self.peer_version = info.server_name, info.version
+        self.peer_protocol = info.proto
         account = self.context.broker.account(self.remote.account)
         if account is None:
             self.end_with(Failure(FailureKind.ACCOUNT, f'there is no local account "{self.remote.account}"'))

@@ -12,11 +12,13 @@ import random
 import time
 from asyncio import TimerHandle
 
+from leafbox.broker import tracing
 from leafbox.broker.account import STAYS_HERE, Account
 from leafbox.broker.config import WriteTimeoutPolicy
 from leafbox.broker.registry import ConnectionSnapshot, SubscriptionSnapshot
+from leafbox.broker.tracing import KIND_LEAF, Arrival, TracePoint
 from leafbox.dataplane.leaf_connection import CONTROL_LINE_FACTOR, LeafConnection
-from leafbox.dataplane.routing import Subscription
+from leafbox.dataplane.routing import Receiver, Subscription
 from leafbox.dataplane.s2 import S2Framing
 from leafbox.dataplane.subjects import is_valid_subject
 from leafbox.leaf.compression import running_mode
@@ -25,6 +27,7 @@ from leafbox.leaf.context import LOOP_PREFIX, LeafContext
 from leafbox.leaf.interest import LeafInterest
 from leafbox.leaf.rules import LinkRules
 from leafbox.monitoring.links import LeafSnapshot
+from leafbox.protocol.leaf_info import LEAF_PROTOCOL
 from leafbox.security.tls_accept import TlsFacts
 
 # The first ping measures the round trip soon after the handshake (nats-server: 1 s).
@@ -58,6 +61,7 @@ class LeafLink(LeafConnection):
         self.tls: TlsFacts | None = None
         self.peer_name = ""
         self.peer_version = ""
+        self.peer_protocol = 0
         self.rtt_ns = 0
         self.start_ns = time.time_ns()
         self.start_monotonic = time.monotonic()
@@ -284,6 +288,41 @@ class LeafLink(LeafConnection):
             self.compression = running_mode(self._agreed_compression, self.compression_options(), self.rtt_ns)
             self._s2.encoder.compresses = self.compression is CompressionMode.S2_FAST
 
+    # -- message traces -----------------------------------------------------------------------------------------------
+
+    def trace_point(self) -> TracePoint:
+        """How traces name this link."""
+        return TracePoint(KIND_LEAF, self.cid, self.peer_name, self.peer_protocol >= LEAF_PROTOCOL)
+
+    def trace_refusal(self, subscription: Subscription, origin: Receiver | None, subject: bytes) -> str:
+        """Why the link would not take it; empty: it would."""
+        if self.outgoing is not None and not self.outgoing.allows_publish(subject):
+            return tracing.PUBLISH_DENIED
+        return tracing.CLIENT_CLOSED if self.closed else ""
+
+    def on_traceable(
+        self, subject: bytes, reply: bytes, header: bytes, payload: bytes, queues: list[bytes]
+    ) -> bytes | None:
+        account = self.account
+        if not isinstance(account, Account):
+            return header
+        incoming = self.incoming
+
+        def allows(wanted: bytes) -> bool:
+            if incoming is None or incoming.allows_publish(wanted):
+                return True
+            self.on_message_denied(wanted)
+            return False
+
+        def refuses(mapped: bytes) -> str | None:
+            return None if allows(subject) else ""
+
+        size = len(header) + len(payload)
+        arrival = Arrival(
+            self, account, self.trace_point(), subject, reply, header, payload, size, allows, refuses, _routed, queues
+        )
+        return self.context.broker.tracing.begin(arrival)
+
     # -- end ----------------------------------------------------------------------------------------------------------
 
     def on_closing(self) -> None:
@@ -361,6 +400,10 @@ class LeafLink(LeafConnection):
             tls_version=self.tls.version if self.tls else "",
             tls_cipher=self.tls.cipher if self.tls else "",
         )
+
+
+def _routed(subject: bytes, taken: int) -> None:
+    """Nobody is waiting for a word about it: the sender's server knows its interests."""
 
 
 def mapping_sources(account: Account) -> list[bytes]:

@@ -150,12 +150,6 @@ UNSUPPORTED_FEATURES: tuple[UnsupportedFeature, ...] = (
             for block in (options.leaf.compression, *(r.compression for r in options.leaf.remotes))
         ),
     ),
-    UnsupportedFeature(
-        "accounts.msg_trace",
-        "message tracing by account is not supported",
-        _WARNED,
-        lambda options: any(account.message_trace is not None for account in options.broker.accounts),
-    ),
 )
 
 KNOWN_FEATURE_FLAGS = frozenset(("js_ack_fc_v2", "js_api_reply_v2", "js_raft_delete_range", "js_snapshot_sources"))
