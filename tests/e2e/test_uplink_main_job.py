@@ -68,8 +68,9 @@ def test_readings_reach_the_hub_although_it_is_off_for_a_while(tmp_path: Path) -
             hub.start()
             box.wait_uplink("flowing")
             mosquitto.say(50)
-            sensors.stop()
-            devices.stop()
+            for publisher in (sensors, devices):
+                publisher.wait(100)
+                publisher.stop()
             mosquitto.finish()
         drained = box.command("uplink", "drain", "--timeout", "60")
         assert drained.returncode == 0, drained.stdout + drained.stderr
@@ -79,7 +80,6 @@ def test_readings_reach_the_hub_although_it_is_off_for_a_while(tmp_path: Path) -
             for start in (b"reading ", b"mqtt reading ", b"mosquitto ")
         }
         for publisher, start in ((sensors, b"reading "), (devices, b"mqtt reading ")):
-            assert len(publisher.acknowledged) > 100
             assert not difference(by_device[start], publisher)
         assert by_device[b"mosquitto "] == mosquitto.sent
         assert sum(map(len, by_device.values())) == len(found)

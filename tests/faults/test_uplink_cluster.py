@@ -59,8 +59,9 @@ def test_a_replicated_stream_survives_the_loss_of_its_leader(tmp_path: Path) -> 
                 servers[leader].stop()
                 time.sleep(4)
                 servers[leader].start()
-                sensors.stop()
-                devices.stop()
+                for publisher in (sensors, devices):
+                    publisher.wait(100)
+                    publisher.stop()
             deadline = time.monotonic() + 120
             while (status := box.uplink())["queued"] or status["condition"] != "flowing":
                 assert time.monotonic() < deadline, status
@@ -68,7 +69,6 @@ def test_a_replicated_stream_survives_the_loss_of_its_leader(tmp_path: Path) -> 
         other = next(name for name in NAMES if name != leader)
         found = asyncio.run(payloads_of(f"nats://127.0.0.1:{clients[other]}", "sensors"))
         for publisher, start in ((sensors, b"reading "), (devices, b"mqtt reading ")):
-            assert len(publisher.acknowledged) > 100
             assert not difference([payload for payload in found if payload.startswith(start)], publisher)
     finally:
         for server in servers.values():

@@ -37,6 +37,13 @@ class Sensors:
     def __exit__(self, *exception: object) -> None:
         self.stop()
 
+    def wait(self, count: int, timeout_s: float = 120.0) -> None:
+        """Until so many are acknowledged: how long that takes is the machine's affair."""
+        deadline = time.monotonic() + timeout_s
+        while len(self.acknowledged) < count:
+            assert time.monotonic() < deadline, f"{len(self.acknowledged)} of {count} readings acknowledged"
+            time.sleep(0.02)
+
     def stop(self) -> None:
         """Publish no more; the last acknowledgement is in when this returns."""
         self._ends.set()
