@@ -74,7 +74,9 @@ class Realm:
 class OperatorMode:
     """An operator with an account for JetStream and a system account; `config` makes a server trust it."""
 
-    def __init__(self) -> None:
+    def __init__(self, **claims: object) -> None:
+        """`claims` are added to the account's."""
+        self._claims = claims
         self.operator = KeyPair.create(KeyRole.OPERATOR)
         self.account, self.system = KeyPair.create(KeyRole.ACCOUNT), KeyPair.create(KeyRole.ACCOUNT)
 
@@ -94,6 +96,7 @@ class OperatorMode:
             "limits": UNLIMITED | {"mem_storage": -1, "disk_storage": -1},
             "default_permissions": {"pub": {}, "sub": {}},
             "revocations": {user.public: int(time.time()) - 5 for user in revoked},
+            **self._claims,
         }
         return make_jwt("account", self.account.public, self.operator, claims)
 

@@ -6,10 +6,14 @@ connection is the immutable snapshot that the connection makes of itself.
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
+
+from leafbox.dataplane.routing import Subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,92 @@ class ConnectionSnapshot:
     tls_version: str = ""
     tls_cipher: str = ""
     mqtt_client: str = ""
+
+
+class _Tls(Protocol):
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def cipher(self) -> str: ...
+
+
+class Pictured(Protocol):
+    """What connections of all protocols have in common."""
+
+    cid: int
+    ip: str
+    peer_port: int
+    start_ns: int
+    start_monotonic: float
+    stop_ns: int
+    rtt_ns: int
+    last_activity_ns: int
+    in_msgs: int
+    out_msgs: int
+    in_bytes: int
+    out_bytes: int
+    stalls: int
+
+    @property
+    def close_reason(self) -> str | None: ...
+
+    @property
+    def pending_bytes(self) -> int: ...
+
+    @property
+    def account(self) -> object: ...
+
+    @property
+    def tls(self) -> _Tls | None: ...
+
+
+def picture(
+    connection: Pictured,
+    kind: str,
+    subscriptions: Collection[Subscription],
+    subscriptions_max: int,
+    *,
+    type: str = "",
+    name: str = "",
+    lang: str = "",
+    version: str = "",
+    user: str = "",
+) -> ConnectionSnapshot:
+    """The snapshot of a connection, with at most so many of its subscriptions."""
+    idle_ns = time.monotonic_ns() - connection.last_activity_ns if connection.last_activity_ns else 0
+    return ConnectionSnapshot(
+        cid=connection.cid,
+        kind=kind,
+        type=type,
+        ip=connection.ip,
+        port=connection.peer_port,
+        start_ns=connection.start_ns,
+        last_activity_ns=time.time_ns() - idle_ns,
+        stop_ns=connection.stop_ns,
+        reason=(connection.close_reason or "Client Closed") if connection.stop_ns else "",
+        rtt_ns=connection.rtt_ns,
+        uptime_ns=int((time.monotonic() - connection.start_monotonic) * 1e9),
+        idle_ns=idle_ns,
+        pending_bytes=connection.pending_bytes,
+        in_msgs=connection.in_msgs,
+        out_msgs=connection.out_msgs,
+        in_bytes=connection.in_bytes,
+        out_bytes=connection.out_bytes,
+        stalls=connection.stalls,
+        subscription_count=len(subscriptions),
+        subscriptions=tuple(
+            SubscriptionSnapshot(each.subject, each.queue or b"", each.sid, each.delivered, each.max_deliver)
+            for each in islice(subscriptions, subscriptions_max)
+        ),
+        name=name,
+        lang=lang,
+        version=version,
+        account=str(getattr(connection.account, "name", "")),
+        user=user,
+        tls_version=connection.tls.version if connection.tls else "",
+        tls_cipher=connection.tls.cipher if connection.tls else "",
+    )
 
 
 class Registered(Protocol):

@@ -12,12 +12,11 @@ import random
 import time
 from asyncio import TimerHandle
 from collections.abc import Awaitable
-from itertools import islice
 
 from leafbox.broker import tracing
 from leafbox.broker.account import Account
 from leafbox.broker.permission_tables import permission_tables
-from leafbox.broker.registry import ConnectionSnapshot, SubscriptionSnapshot
+from leafbox.broker.registry import ConnectionSnapshot, picture
 from leafbox.broker.request_info import RequestInfo
 from leafbox.broker.tracing import KIND_CLIENT, Arrival, TracePoint
 from leafbox.clients.context import ClientContext
@@ -561,41 +560,17 @@ class ClientConnection(NatsConnection):
 
     def snapshot(self, *, subscriptions_max: int = 0) -> ConnectionSnapshot:
         """An immutable picture of this connection, with at most so many of its subscriptions."""
-        now_ns = time.time_ns()
-        idle_ns = time.monotonic_ns() - self.last_activity_ns if self.last_activity_ns else 0
         connect = self.connect or Connect()
-        account = self.account
-        return ConnectionSnapshot(
-            cid=self.cid,
-            kind="Client",
+        return picture(
+            self,
+            "Client",
+            self.subscriptions.values(),
+            subscriptions_max,
             type=self._type(),
-            ip=self.ip,
-            port=self.peer_port,
-            start_ns=self.start_ns,
-            last_activity_ns=now_ns - idle_ns,
-            stop_ns=self.stop_ns,
-            reason=(self.close_reason or "Client Closed") if self.stop_ns else "",
-            rtt_ns=self.rtt_ns,
-            uptime_ns=int((time.monotonic() - self.start_monotonic) * 1e9),
-            idle_ns=idle_ns,
-            pending_bytes=self.pending_bytes,
-            in_msgs=self.in_msgs,
-            out_msgs=self.out_msgs,
-            in_bytes=self.in_bytes,
-            out_bytes=self.out_bytes,
-            stalls=self.stalls,
-            subscription_count=len(self.subscriptions),
-            subscriptions=tuple(
-                SubscriptionSnapshot(s.subject, s.queue or b"", s.sid, s.delivered, s.max_deliver)
-                for s in islice(self.subscriptions.values(), subscriptions_max)
-            ),
             name=connect.name or "",
             lang=connect.lang or "",
             version=connect.version or "",
-            account=account.name if isinstance(account, Account) else "",
             user=(self.identity.name if self.identity else "") or connect.user or "",
-            tls_version=self.tls.version if self.tls else "",
-            tls_cipher=self.tls.cipher if self.tls else "",
         )
 
     def _type(self) -> str:

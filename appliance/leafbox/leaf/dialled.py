@@ -25,6 +25,8 @@ from leafbox.security.tls_accept import TlsFacts
 
 # nats-server gives the second INFO as long.
 CONNECT_INFO_TIMEOUT_S = 2.0
+CLIENT_PROTOCOL = 1
+"""In the INFO of a client port; that of a leaf port has 3, or none before nats-server 2.11."""
 STALE_TEXT = "Stale Leaf Node Connection - Closing"
 
 REASONS = {
@@ -89,7 +91,8 @@ class DialledLink(LeafLink):
             self._arrive(info)
 
     def _answer(self, info: LeafInfo) -> None:
-        if info.client_id == 0 or info.leafnode_urls is None:
+        # A hub with no_advertise names no addresses; the client port is told by its protocol version then.
+        if info.client_id == 0 or (info.leafnode_urls is None and info.proto == CLIENT_PROTOCOL):
             text = "a client port answered: the URL must name the hub's leafnodes port (7422 by default)"
             self.end_with(Failure(FailureKind.WRONG_PORT, text))
             return

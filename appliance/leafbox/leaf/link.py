@@ -15,7 +15,7 @@ from asyncio import TimerHandle
 from leafbox.broker import tracing
 from leafbox.broker.account import STAYS_HERE, Account
 from leafbox.broker.config import WriteTimeoutPolicy
-from leafbox.broker.registry import ConnectionSnapshot, SubscriptionSnapshot
+from leafbox.broker.registry import ConnectionSnapshot, picture
 from leafbox.broker.tracing import KIND_LEAF, Arrival, TracePoint
 from leafbox.dataplane.leaf_connection import CONTROL_LINE_FACTOR, LeafConnection
 from leafbox.dataplane.routing import Receiver, Subscription
@@ -367,38 +367,9 @@ class LeafLink(LeafConnection):
 
     def snapshot(self, *, subscriptions_max: int = 0) -> ConnectionSnapshot:
         """The link as a connection of the server."""
-        now_ns = time.time_ns()
-        idle_ns = time.monotonic_ns() - self.last_activity_ns if self.last_activity_ns else 0
-        subscriptions = list(self.remote_interest.values())
-        return ConnectionSnapshot(
-            cid=self.cid,
-            kind="Leafnode",
-            type="",
-            ip=self.ip,
-            port=self.peer_port,
-            start_ns=self.start_ns,
-            last_activity_ns=now_ns - idle_ns,
-            stop_ns=self.stop_ns,
-            reason=(self.close_reason or "Client Closed") if self.stop_ns else "",
-            rtt_ns=self.rtt_ns,
-            uptime_ns=int((time.monotonic() - self.start_monotonic) * 1e9),
-            idle_ns=idle_ns,
-            pending_bytes=self.pending_bytes,
-            in_msgs=self.in_msgs,
-            out_msgs=self.out_msgs,
-            in_bytes=self.in_bytes,
-            out_bytes=self.out_bytes,
-            stalls=self.stalls,
-            subscription_count=len(subscriptions),
-            subscriptions=tuple(
-                SubscriptionSnapshot(s.subject, s.queue or b"", s.sid, s.delivered, s.max_deliver)
-                for s in subscriptions[:subscriptions_max]
-            ),
-            name=self.peer_name,
-            version=self.peer_version,
-            account=self.account_name,
-            tls_version=self.tls.version if self.tls else "",
-            tls_cipher=self.tls.cipher if self.tls else "",
+        subscriptions = self.remote_interest.values()
+        return picture(
+            self, "Leafnode", subscriptions, subscriptions_max, name=self.peer_name, version=self.peer_version
         )
 
 

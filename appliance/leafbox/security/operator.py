@@ -20,6 +20,7 @@ from leafbox.broker.config import (
     AccountLimits,
     AccountOptions,
     ConnectionType,
+    MessageTrace,
     Permissions,
     ResponsePermission,
     ServiceExport,
@@ -232,6 +233,7 @@ def account_options(key: str, claims: Mapping[str, Any], activations: Activation
             for tier, of_tier in (limits.get("tiered_limits") or {}).items()
             if (tier_limits := _jetstream_limits(of_tier)) is not None
         },
+        message_trace=_message_trace(claims.get("trace")),
         limits=AccountLimits(
             connections_max=int(limits.get("conn", -1)),
             subscriptions_max=int(limits.get("subs", -1)),
@@ -248,6 +250,11 @@ def account_options(key: str, claims: Mapping[str, Any], activations: Activation
         stream_imports=tuple(_stream_import(entry) for entry in imports if is_stream(entry)),
         service_imports=tuple(_service_import(entry) for entry in imports if not is_stream(entry)),
     )
+
+
+def _message_trace(claims: Mapping[str, Any] | None) -> MessageTrace | None:
+    destination = str((claims or {}).get("dest") or "")
+    return MessageTrace(destination, int((claims or {}).get("sampling") or 100)) if destination else None
 
 
 def _jetstream_limits(limits: Mapping[str, Any]) -> AccountJetStreamLimits | None:
@@ -293,12 +300,19 @@ def _service_export(key: str, entry: Mapping[str, Any], activations: Activations
         int(entry.get("response_threshold") or 0) / 1e9,
         _latency(entry),
         account_token_position=int(entry.get("account_token_position") or 0),
+        allow_trace=bool(entry.get("allow_trace")),
     )
 
 
 def _stream_import(entry: Mapping[str, Any]) -> StreamImport:
     prefix = str(entry.get("to") or "")
-    return StreamImport(str(entry["account"]), str(entry["subject"]), prefix, str(entry.get("local_subject") or ""))
+    return StreamImport(
+        str(entry["account"]),
+        str(entry["subject"]),
+        prefix,
+        str(entry.get("local_subject") or ""),
+        allow_trace=bool(entry.get("allow_trace")),
+    )
 
 
 def _service_import(entry: Mapping[str, Any]) -> ServiceImport:

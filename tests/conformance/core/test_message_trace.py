@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.blocking_client import CLOSED
+from tests.support.jwt_maker import OperatorMode
 from tests.support.message_trace import EVENTS, TRACE, TracingClient, events_of
+from tests.support.sensors import nats_client
 from tests.support.servers import ServerKind, ServerProcess, StartServer
 
 pytestmark = pytest.mark.capability("C23")
@@ -303,3 +307,23 @@ def test_a_stream_that_nobody_reads(stage: Stage) -> None:
     sender.publish("i", TRACE)
     unread = {"type": "js", "stream": "I", "subject": "i", "nointerest": True}
     assert watcher.next_events() == [ingress("i"), unread]
+
+
+def test_an_account_of_an_operator_says_so_in_its_claims(
+    server_kind: ServerKind, start_server: StartServer, tmp_path: Path
+) -> None:
+    mode = OperatorMode(trace={"dest": "trace.claims", "sampling": 100})
+    server = start_server(server_kind, config=mode.config())
+    credentials = mode.credentials_file(tmp_path / "user.creds")
+
+    async def traced() -> dict[str, Any]:
+        client = await nats_client(server.url, user_credentials=str(credentials))
+        events = await client.subscribe("trace.>")
+        await client.publish("x", b"", headers={"traceparent": PARENT + "01"})
+        message = await events.next_msg(timeout=10)
+        await client.close()
+        return {"subject": message.subject, **json.loads(message.data)}
+
+    trace = asyncio.run(traced())
+    assert trace["subject"] == "trace.claims"
+    assert events_of(trace) == [{"type": "in", "kind": 0, "acc": mode.account.public, "subj": "x"}]

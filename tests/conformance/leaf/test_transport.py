@@ -164,3 +164,11 @@ def test_compression_around_websocket_frames(start_pair: PairStarter) -> None:
     eventually(lambda: leafs_of(hub), "the hub shows the link")
     check(Pair(hub, edge))
     assert leafs_of(hub)[0]["compression"] == "s2_fast"
+
+
+@pytest.mark.capability("LF01")
+def test_a_hub_that_names_no_addresses(start_edge: PairStarter) -> None:
+    """`no_advertise`: its INFO has no leafnode_urls, as that of a client port."""
+    pair = start_edge(listen="no_advertise: true")
+    (link,) = leafs_of(pair.hub)
+    assert link["name"] == "edge"

@@ -1,0 +1,64 @@
+"""A site with two boxes at one hub, as docs/operating/scale.md says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.leaf.pairs import REAL, eventually
+from tests.support.box import RunningBox
+from tests.support.sensors import nats_client, payloads_of
+from tests.support.servers import StartServer
+
+pytestmark = [pytest.mark.slow, pytest.mark.capability("LF12", "CL02")]
+COUNT = 40
+
+
+async def publish(box: RunningBox, readings: list[tuple[bytes, str]]) -> None:
+    """Payloads, each with an id or without; all of them acknowledged."""
+    client = await nats_client(box.url)
+    context = client.jetstream()
+    for payload, msg_id in readings:
+        await context.publish("site.x", payload, headers={"Nats-Msg-Id": msg_id} if msg_id else None)
+    await client.close()
+
+
+def wait_drained(box: RunningBox) -> None:
+    """Until everything is at the hub."""
+    box.wait_uplink("flowing", timeout_s=90)
+    eventually(lambda: box.uplink()["queued"] == 0, "drained", timeout_s=90)
+
+
+def test_two_boxes_fill_one_stream_of_the_hub(start_server: StartServer, tmp_path: Path) -> None:
+    """Inputs of one box arrive in their order; what a sensor gave to both of them is kept once."""
+    config = (
+        'server_name: hub\nleafnodes { listen: "127.0.0.1:-1" }\n'
+        f'jetstream {{ store_dir: "{tmp_path / "store"}", domain: HUB }}\n'
+    )
+    hub = start_server(REAL, config=config)
+    url = f"nats-leaf://127.0.0.1:{hub.port('leafnode')}"
+    with RunningBox(tmp_path / "left") as left, RunningBox(tmp_path / "right") as right:
+        for box in (left, right):
+            box.ask("uplink.add", url=url, forwards=[{"subjects": ["site.>"], "hub_stream": "both"}])
+        shared = [(b"shared %d" % number, f"reading {number}") for number in range(COUNT)]
+        for name, box in ((b"left", left), (b"right", right)):
+            asyncio.run(publish(box, [(b"%b %d" % (name, number), "") for number in range(COUNT)] + shared))
+        for box in (left, right):
+            wait_drained(box)
+        found = asyncio.run(payloads_of(hub.url, "both"))
+        for start in (b"left ", b"right ", b"shared "):
+            own = [payload for payload in found if payload.startswith(start)]
+            assert own == [b"%b%d" % (start, number) for number in range(COUNT)]
+        assert len(found) == 3 * COUNT
+
+        async def sources() -> set[str]:
+            client = await nats_client(hub.url)
+            info = json.loads((await client.request("$JS.API.STREAM.INFO.both", b"", timeout=5)).data)
+            await client.close()
+            return {source["external"]["api"] for source in info["config"]["sources"]}
+
+        domains = {(box.data / "box-name").read_text().strip() for box in (left, right)}
+        assert asyncio.run(sources()) == {f"$JS.{domain}.API" for domain in domains}
