@@ -43,6 +43,9 @@ __all__ = ["ENVIRONMENT", "FILE_NAME", "USER", "Control", "ControlAuthenticator"
 logger = logging.getLogger(__name__)
 
 PASSWORD_BYTES = 32
+LOGIN_TIMEOUT_S = 30.0
+"""A command of this machine that is slow to say its password belongs to a machine that is busy, not to a stranger: with
+the 2 s of other listeners it was sent away ("Connection lost")."""
 
 
 class ControlAuthenticator(Authenticator):
@@ -94,6 +97,7 @@ class ControlChannel:
             logger=logger,
             tasks=tasks,
             is_internal=True,
+            auth_timeout_s=LOGIN_TIMEOUT_S,
         )
         self._listener: ClientListener | None = None
         self.control = Control("", USER, self._password, os.getpid())

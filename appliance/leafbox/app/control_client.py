@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     # `leafbox run` is imported with this and must stay small: nats-py is 12 MiB, so functions import it.
     from nats.aio.client import Client
 
-CONNECT_TIMEOUT_S = 3
+CONNECT_TIMEOUT_S = 10
+"""A core that is busy recovering, or a machine that is, takes its time; one that is gone refuses at once."""
 REQUEST_TIMEOUT_S = 10.0
 """Long work (backups) names its own."""
 
