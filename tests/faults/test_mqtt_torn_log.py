@@ -17,6 +17,7 @@ from nats.js.api import StreamConfig
 from leafbox.dataplane.store_scan import read_label, survey
 from leafbox.protocol.mqtt.packets import (
     Connect,
+    Packet,
     Puback,
     Pubcomp,
     Publish,
@@ -25,6 +26,7 @@ from leafbox.protocol.mqtt.packets import (
     Subscribe,
     Subscription,
     Version,
+    Will,
 )
 from tests.faults.mqtt_load import Link
 from tests.support.servers import ServerKind, ServerProcess
@@ -43,8 +45,8 @@ def server_on(store: Path, work: Path) -> ServerProcess:
     return ServerProcess(ServerKind.LEAFBOX, work, config=CONFIG.format(store=store))
 
 
-def records_of(store: Path) -> list[tuple[Path, int, int]]:
-    """Every record of the log: its file, where it begins, its number."""
+def records_of(store: Path) -> list[tuple[Path, int, int, int]]:
+    """Every record of the log: its file, where it begins, its number, and the last one that was synced before it."""
     found = []
     for path in store.rglob("*"):
         data = path.read_bytes() if path.is_file() else b""
@@ -54,8 +56,8 @@ def records_of(store: Path) -> list[tuple[Path, int, int]]:
         for run in survey(data, label, 1 << 62).runs:
             at = run.start
             while at < run.end:
-                size, _, number, *_ = HEADER.unpack_from(data, at)
-                found.append((path, at, number))
+                size, _, number, _, _, distance, _ = HEADER.unpack_from(data, at)
+                found.append((path, at, number, number - distance))
                 at += (HEADER.size + size + 7) & ~7
     return sorted(found, key=lambda record: record[2])
 
@@ -107,6 +109,28 @@ async def publish(server: ServerProcess) -> None:
     await closed(link)
 
 
+async def vanish(server: ServerProcess) -> None:
+    """A client with a will is cut off; the box goes down once the will is stored."""
+    port, will = server.port("mqtt"), Will(b"q/will", b"gone", 1)
+    # Gets the message when it is on flash, and leaves no trace in the log.
+    watcher, _, _ = await Link.open(port, Connect("watcher", Version.V3_1_1))
+    watcher.send(Subscribe(1, (Subscription(b"q/#", 1),)))
+    await watcher.receive()
+    link, _, _ = await Link.open(port, Connect("dying", Version.V3_1_1, is_clean=False, keep_alive_s=60, will=will))
+    await closed(link)
+    [message] = await watcher.receive()
+    assert isinstance(message, Publish)
+    server.kill()
+    await closed(watcher)
+
+
+async def heard(server: ServerProcess) -> tuple[list[bytes], int]:
+    """What the subscriber and the stream have after a start."""
+    port = server.port("mqtt")
+    subscriber, _, packets = await Link.open(port, Connect("subscriber", Version.V3_1_1, is_clean=False))
+    return await until_end(server, subscriber, packets)
+
+
 async def finish(server: ServerProcess) -> tuple[list[bytes], int]:
     """The publisher, who saw no PUBREC, tries again; what the subscriber and the stream have in the end."""
     port = server.port("mqtt")
@@ -120,9 +144,13 @@ async def finish(server: ServerProcess) -> tuple[list[bytes], int]:
                 link.send(Pubrel(packet.packet_id))
             done += isinstance(packet, Pubcomp)
     await closed(link)
-    subscriber, _, packets = await Link.open(port, Connect("subscriber", Version.V3_1_1, is_clean=False))
+    return await heard(server)
+
+
+async def until_end(server: ServerProcess, subscriber: Link, packets: list[Packet]) -> tuple[list[bytes], int]:
+    """Everything that waits for the subscriber, and how much the stream has of it."""
+    link = await link_as("publisher", server.port("mqtt"))
     # Behind everything that waits: this one says that nothing more does.
-    link = await link_as("publisher", port)
     link.send(Publish(b"q/end", b"end", 1, packet_id=99))
     found: list[bytes] = []
     while b"end" not in found:
@@ -149,11 +177,11 @@ def test_a_torn_commit_doubles_and_loses_nothing(tmp_path: Path) -> None:
     with server_on(before, tmp_path / "w0") as server:
         asyncio.run(prepare(server))
         server.kill()
-    known = {number for _, _, number in records_of(before)}
+    known = {number for _, _, number, _ in records_of(before)}
     shutil.copytree(before, full)
     with server_on(full, tmp_path / "w1") as server:
         asyncio.run(publish(server))
-    cuts = [(path, offset) for path, offset, number in records_of(full) if number not in known]
+    cuts = [(path, offset) for path, offset, number, _ in records_of(full) if number not in known]
     assert len(cuts) > MESSAGES, "messages, and steps of both sessions"
     expected = [b"%d" % number for number in range(MESSAGES)]
     for index, (path, offset) in enumerate(cuts):
@@ -165,3 +193,29 @@ def test_a_torn_commit_doubles_and_loses_nothing(tmp_path: Path) -> None:
             server.kill()
         assert (sorted(found), in_stream) == (expected, MESSAGES), f"cut in front of record {index} of {len(cuts)}"
         shutil.rmtree(store)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.capability("MQ05")
+def test_a_torn_commit_sends_a_will_once(tmp_path: Path) -> None:
+    """The message and that it was sent: either both are there, or the next start sends it."""
+    before, full = tmp_path / "before", tmp_path / "full"
+    with server_on(before, tmp_path / "w0") as server:
+        asyncio.run(prepare(server))
+        server.kill()
+    shutil.copytree(before, full)
+    with server_on(full, tmp_path / "w1") as server:
+        asyncio.run(vanish(server))
+    records = records_of(full)
+    synced = records[-1][3]
+    cuts = [(path, offset) for path, offset, number, _ in records if number > synced]
+    assert len(cuts) > 1, "the message and the session's record"
+    for index, (path, offset) in enumerate(cuts):
+        store = tmp_path / f"cut{index}"
+        shutil.copytree(full, store)
+        tear(store / path.relative_to(full), offset)
+        with server_on(store, tmp_path / f"work{index}") as server:
+            found, in_stream = asyncio.run(asyncio.wait_for(heard(server), 60))
+            server.kill()
+        assert (found, in_stream) == ([b"gone"], 1), f"cut in front of record {index} of {len(cuts)}"

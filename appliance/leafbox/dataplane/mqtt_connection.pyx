@@ -490,6 +490,8 @@ cdef class MqttConnection(MqttPeer):
         cdef char *room = scratch
         if entry == NULL or self.account is None:
             return
+        # What its owner logs in the same turn (that it has no will any more) is on flash together with the message.
+        self.plane.open_group()
         scan_publish(properties, len(properties), room, &found)
         found.has_expiry = expiry_s >= 0
         if expiry_s >= 0:
