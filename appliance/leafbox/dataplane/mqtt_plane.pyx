@@ -320,6 +320,10 @@ cdef class MqttPlane(Task):
                 journal, group_journal = group_journal, None
                 journal.end_group()
 
+    def end_turn(self) -> None:
+        """At the end of the server there is no next turn: what is noted is logged now, and the group is closed."""
+        self.run()
+
     cdef int log_turn(self) except -1:
         """Log the sessions' progress, then let everything wait for it."""
         cdef list dirty = self.dirty

@@ -318,6 +318,7 @@ class AccountSessions:
     def stop(self) -> None:
         """Log what sessions noted, show nothing more. Wills that wait are in the log too and go on waiting."""
         self._shown.stop()
+        self.plane.end_turn()
         for session in self.by_id.values():
             session.core.log_steps(True)
             for timer in (session.expiry_timer, session.will_timer):

@@ -270,3 +270,13 @@ def test_torn_tail_and_damage_are_told_apart(open_journal: OpenJournal, tmp_path
     path.write_bytes(data)
     damaged = survey_log(tmp_path, SALT, 0)
     assert [(gap.first_lsn, gap.last_lsn) for gap in damaged.gaps] == [(1, 1)]
+
+
+def test_a_group_that_nobody_finished_does_not_hold_up_the_end(open_journal: OpenJournal, tmp_path: Path) -> None:
+    """What is in it was promised to nobody: it is written, and a replay ends in front of it."""
+    journal = open_journal()
+    last = journal.append_record(RecordKind.BLOB_PUT, 1, b"whole")
+    journal.begin_group(1, 4, 4)
+    journal.append_record(RecordKind.BLOB_PUT, 1, b"half")
+    assert journal.close()
+    assert survey_log(tmp_path, SALT, 0).end_lsn == last
