@@ -19,6 +19,7 @@ import pytest
 from leafbox.web import certificates
 from leafbox.web.app import OPEN_OPERATIONS, document, make_application
 from leafbox.web.settings import Settings
+from tests.support.certificates import TestAuthority
 from tests.support.web_client import ADMIN, Browser, RunningBox
 
 CORE_RSS_MAX = 60 * 2**20
@@ -189,6 +190,21 @@ def test_a_wedged_web_process_holds_up_no_publisher(box: RunningBox, admin: Brow
         finally:
             web.resume()
         assert next(events)[0] in ("message", "sampled", "core")
+
+
+@pytest.mark.capability("AP06")
+def test_certificates_of_listeners_are_shown_without_their_keys(tmp_path: Path) -> None:
+    issued = TestAuthority(tmp_path).issue_server()
+    both = tmp_path / "both.pem"
+    both.write_bytes(issued.key_file.read_bytes() + issued.cert_file.read_bytes())
+    config = f'listen: "127.0.0.1:-1"\ntls {{ cert_file: "{both}", key_file: "{both}" }}\n'
+    with RunningBox(tmp_path, config=config) as box:
+        found = box.claim().get("certificates")
+        assert b"PRIVATE" not in found.body
+        (listener,) = found.json["certificates"]
+        assert (listener["kind"], listener["where"]) == ("listener", "NATS")
+        assert listener["not_after_s"] == issued.certificate.not_valid_after_utc.timestamp()
+        assert "localhost" in listener["names"]
 
 
 @pytest.mark.capability("AP06")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import shutil
 import sys
 import tarfile
 import time
@@ -19,6 +18,7 @@ import typer
 from leafbox.app.command_output import DEFAULT_DATA, DataOption, JsonOption, failures_told, say_json, size_text
 from leafbox.app.control_client import Box, BoxUnreachable, run_with_box
 from leafbox.app.exit_codes import EXIT_USAGE
+from leafbox.app.reset import Part, delete_everything, delete_messages, delete_settings
 from leafbox.app.status_commands import examine_stopped
 from leafbox.monitoring.machine import Machine
 from leafbox.protocol.errors import BoxRequestFailed
@@ -39,7 +39,6 @@ ASKED: tuple[tuple[str, str, JsonObject], ...] = (
     ("uplinks.json", "uplink.status", {}),
     ("services.json", "services.list", {}),
 )
-KEPT = "backups"
 
 
 def register(app: typer.Typer) -> None:
@@ -120,31 +119,49 @@ def _json(document: object) -> str:
 
 
 def reset(
+    part: Annotated[Part, typer.Argument(help="What to delete.")] = Part.EVERYTHING,
     data: DataOption = DEFAULT_DATA,
     with_backups: Annotated[bool, typer.Option("--with-backups", help="Delete the backups on the box too.")] = False,
     confirm: Annotated[str, typer.Option("--confirm", help="Name of the directory, instead of being asked.")] = "",
 ) -> None:
-    """Delete everything the box holds: streams, users, keys, settings. It starts as on its first day.
+    """Delete the box's settings, its data (streams, sessions, history), or everything, as on its first day.
 
-    The box must be stopped. Backups on it stay unless --with-backups is given.
+    The box must be stopped. Backups on it stay unless everything is deleted with --with-backups.
     """
+    if with_backups and part is not Part.EVERYTHING:
+        typer.echo("leafbox: --with-backups goes with everything only", err=True)
+        raise typer.Exit(EXIT_USAGE)
     with failures_told():
         resolved = data.resolve()
         if not resolved.is_dir():
             raise OSError(f"{data} is not a directory: there is nothing to delete")
-        lock = _locked(resolved)
-    try:
-        if not confirm and sys.stdin.isatty():
-            typer.echo(f"This deletes everything in {resolved}, for good.", err=True)
-            confirm = str(typer.prompt(f"Type {resolved.name} to go on", err=True))
-        if confirm != resolved.name:
-            typer.echo(f"leafbox: nothing was deleted; confirm with --confirm {resolved.name}", err=True)
-            raise typer.Exit(EXIT_USAGE)
-        with failures_told():
-            delete_data(resolved, with_backups=with_backups)
-    finally:
-        os.close(lock)
-    typer.echo("Everything was deleted." if with_backups else "Everything but the backups was deleted.")
+        os.close(_locked(resolved))
+    if not confirm and sys.stdin.isatty():
+        typer.echo(f"This deletes {WHAT[part]} in {resolved}, for good.", err=True)
+        confirm = str(typer.prompt(f"Type {resolved.name} to go on", err=True))
+    if confirm != resolved.name:
+        typer.echo(f"leafbox: nothing was deleted; confirm with --confirm {resolved.name}", err=True)
+        raise typer.Exit(EXIT_USAGE)
+    with failures_told():
+        if part is Part.SETTINGS:
+            delete_settings(resolved)
+        elif part is Part.DATA:
+            delete_messages(resolved)
+        else:
+            lock = _locked(resolved)
+            try:
+                delete_everything(resolved, with_backups=with_backups)
+            finally:
+                os.close(lock)
+    what = WHAT[part] if part is not Part.EVERYTHING or with_backups else "everything but the backups"
+    typer.echo(f"Deleted: {what}.")
+
+
+WHAT = {
+    Part.SETTINGS: "people, tokens, devices, uplinks, bridges, certificates and configuration",
+    Part.DATA: "streams, buckets, sessions, history and readings",
+    Part.EVERYTHING: "everything",
+}
 
 
 def _locked(data: Path) -> int:
@@ -170,14 +187,3 @@ def _answers(data: Path) -> bool:
     except BoxUnreachable as error:
         return error.is_denied
     return True
-
-
-def delete_data(data: Path, *, with_backups: bool) -> None:
-    """Set everything aside at once, then delete it: interrupted, what is left is not taken for a box."""
-    aside = data / f".deleted-{time.strftime('%Y%m%d-%H%M%S')}"
-    aside.mkdir(mode=0o700)
-    for path in sorted(data.iterdir()):
-        is_kept = path.name == KEPT and not with_backups
-        if path != aside and not is_kept:
-            path.rename(aside / path.name)
-    shutil.rmtree(aside)

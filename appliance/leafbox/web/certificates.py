@@ -86,8 +86,6 @@ def authority_pem(data: Path) -> bytes:
 
 def described(data: Path) -> list[dict[str, Any]]:
     """The certificates for the API."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
 
     found = []
     for kind in ("authority", "server"):
@@ -95,25 +93,39 @@ def described(data: Path) -> list[dict[str, Any]]:
         certificate = _load(path)
         if certificate is None:
             continue
-        names: list[str] = []
-        if kind == "server":
-            named = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-            names = [*named.get_values_for_type(x509.DNSName), *map(str, named.get_values_for_type(x509.IPAddress))]
-        found.append(
-            {
-                "kind": kind,
-                "where": "dashboard",
-                "subject": certificate.subject.rfc4514_string(),
-                "issuer": certificate.issuer.rfc4514_string(),
-                "names": names,
-                "not_before_s": certificate.not_valid_before_utc.timestamp(),
-                "not_after_s": certificate.not_valid_after_utc.timestamp(),
-                "fingerprint_sha256": certificate.fingerprint(hashes.SHA256()).hex(":"),
-                "serial": f"{certificate.serial_number:x}",
-                "pem": path.read_text(),
-            }
-        )
+        found.append(_described(certificate, kind, "dashboard", path))
     return found
+
+
+def described_listener(where: str, path: Path) -> dict[str, Any] | None:
+    """The certificate a listener of core shows; None where this process cannot read it."""
+    certificate = _load(path)
+    return None if certificate is None else _described(certificate, "listener", where, path)
+
+
+def _described(certificate: x509.Certificate, kind: str, where: str, path: Path) -> dict[str, Any]:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+
+    names: list[str] = []
+    try:
+        named = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = [*named.get_values_for_type(x509.DNSName), *map(str, named.get_values_for_type(x509.IPAddress))]
+    except x509.ExtensionNotFound:
+        names = []
+    return {
+        "kind": kind,
+        "where": where,
+        "subject": certificate.subject.rfc4514_string(),
+        "issuer": certificate.issuer.rfc4514_string(),
+        "names": names,
+        "not_before_s": certificate.not_valid_before_utc.timestamp(),
+        "not_after_s": certificate.not_valid_after_utc.timestamp(),
+        "fingerprint_sha256": certificate.fingerprint(hashes.SHA256()).hex(":"),
+        "serial": f"{certificate.serial_number:x}",
+        # The certificate alone: the file of a listener may hold its key as well.
+        "pem": certificate.public_bytes(serialization.Encoding.PEM).decode(),
+    }
 
 
 def _canonical(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from pathlib import Path as FilePath
 from typing import Annotated
 
 from fastapi import Path, Query, Request, Response
@@ -181,11 +182,16 @@ async def list_access_users(request: Request) -> AccessUsers:
 
 @router.get("/certificates", operation_id="list_certificates", dependencies=may("viewer", "access"))
 async def list_certificates(request: Request) -> Certificates:
-    """The certificates the dashboard shows, and the authority to import into a browser."""
+    """The certificates dashboard and listeners show, and the authority to import into a browser."""
     settings = box_of(request).settings
     found: list[Certificate] = []
     if settings.uses_tls:
         found = [Certificate.model_validate(each) for each in certificates.described(settings.data_directory)]
+    system = await box_of(request).core.document("system.get")
+    for each in system.get("certificates") or []:
+        known = certificates.described_listener(str(each["listener"]), FilePath(str(each["path"])))
+        if known is not None:
+            found.append(Certificate.model_validate(known))
     return Certificates(certificates=found, https=settings.uses_tls)
 
 

@@ -24,7 +24,7 @@ export function Certificates(): JSX.Element {
         ) : (
           <div class="grid">
             {value.certificates.map((each) => (
-              <OneCertificate key={each.fingerprint_sha256} certificate={each} />
+              <OneCertificate key={each.where + each.fingerprint_sha256} certificate={each} />
             ))}
           </div>
         )
@@ -36,12 +36,12 @@ export function Certificates(): JSX.Element {
 function OneCertificate({ certificate }: { certificate: Certificate }): JSX.Element {
   const left = certificate.not_after_s - Date.now() / 1000;
   const save = certificate.pem && (
-    <Button icon="download" isSmall onPress={() => saveText("leafbox-ca.pem", "application/x-pem-file", certificate.pem)}>
+    <Button icon="download" isSmall onPress={() => saveText(`leafbox-${certificate.kind}.pem`, "application/x-pem-file", certificate.pem)}>
       PEM
     </Button>
   );
   return (
-    <Card title={t(KIND_NAMES[certificate.kind])} actions={save}>
+    <Card title={`${t(KIND_NAMES[certificate.kind])}${certificate.kind === "listener" ? ` ${certificate.where}` : ""}`} actions={save}>
       <Facts
         rows={[
           [t("For"), certificate.subject],
