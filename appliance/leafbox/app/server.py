@@ -1,8 +1,7 @@
 """The core server: builds the parts from options, starts and stops them in order, reloads, and enters lame duck mode.
 
-Owns lifetimes and wiring, no protocol. The order of start is: storage and JetStream, then listeners, then "Server is
-ready"; stopping runs backwards, so that nothing is accepted that could no longer be stored.
-"""
+Owns lifetimes and wiring, no protocol. Start is: storage and JetStream, listeners, then "Server is ready"; stopping
+runs backwards, so that nothing is accepted that could no longer be stored."""
 
 from __future__ import annotations
 
@@ -549,6 +548,8 @@ class Server:
         if self._monitoring is not None:
             self._monitoring.stop()
         self.events.stop()
+        if self.durable is not None:
+            self.durable.jetstream.announce_stop()
         for client in self.clients():
             client.close("Server Shutdown")
         if self.uplinks is not None:

@@ -269,7 +269,8 @@ class ClientConnection(NatsConnection):
         if identity is not None and identity.expires_at_s is not None and time.time() < identity.expires_at_s:
             self._end_at_expiry(identity)
             return
-        self.fail("User Authentication Expired", "Authentication Expired")
+        who = "Account" if identity is not None and identity.is_account_expiring else "User"
+        self.fail(f"{who} Authentication Expired", "Authentication Expired")
 
     def _enter_default(self) -> bool:
         decision = self.context.authenticator.authenticate(Credentials(), self.facts())

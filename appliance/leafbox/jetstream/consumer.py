@@ -92,10 +92,12 @@ class Consumer(PullConsumer):
         self.stream.owner.note_progress(self)
         account, stream_name = self.stream.account, self.stream.name
         domain, hashed = self.stream.context.domain or "_", short_hash(account.name)
-        for subject in (
+        # Who acknowledges where nothing is to be acknowledged hears that nobody listens (as in nats-server).
+        acknowledgements = (
             f"$JS.ACK.{stream_name}.{self.name}.*.*.*.*.*",
             f"$JS.ACK.{domain}.{hashed}.{stream_name}.{self.name}.*.*.*.*.>",
-        ):
+        )
+        for subject in acknowledgements if self.config.ack_policy is not AckPolicy.NONE else ():
             subscription = Subscription(account, self, subject.encode())
             account.add(subscription)
             self._subscriptions.append(subscription)
@@ -120,6 +122,11 @@ class Consumer(PullConsumer):
         for subscription in self._subscriptions:
             self.stream.account.remove(subscription)
         self._subscriptions.clear()
+
+    def tell_waiting_of_shutdown(self) -> None:
+        """The server stops: requests that wait end with a status message while connections can still take it."""
+        for request in self.waiting.clear() if self.waiting is not None else ():
+            self.on_shutdown(request)
 
     def delete(self) -> None:
         """Stop and forget; waiting requests are told."""

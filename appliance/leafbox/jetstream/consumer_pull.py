@@ -142,6 +142,10 @@ class PullConsumer(ConsumerRecord):
         """408 with what is left of the request."""
         self.status(request.reply, _with_rest(408, "Request Timeout", request))
 
+    def on_shutdown(self, request: PullRequest) -> None:
+        """409: the server stops."""
+        self.status(request.reply, _with_rest(409, "Server Shutdown", request))
+
     def on_too_large(self, request: PullRequest) -> None:
         """409: the next message is larger than the request allows."""
         self.status(request.reply, _with_rest(409, "Message Size Exceeds MaxBytes", request))

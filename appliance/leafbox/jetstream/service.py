@@ -157,6 +157,13 @@ class JetStream:
         self._is_started = True
         self._recover(list(self._accounts.values()))
 
+    def announce_stop(self) -> None:
+        """Before connections close: whoever waits for messages learns why none will come."""
+        for owner in self._accounts.values():
+            for stream in owner.streams.values():
+                for consumer in stream.consumers.values():
+                    consumer.tell_waiting_of_shutdown()
+
     def stop(self) -> None:
         """End all streams; the storage is the caller's to close."""
         for owner in self._accounts.values():

@@ -123,6 +123,8 @@ class Identity:
     secret_fingerprint: bytes = field(default=b"", repr=False)
     expires_at_s: float | None = None
     """Wall-clock time at which the connection must end (an expiring JWT); None: never."""
+    is_account_expiring: bool = False
+    """It is the account's JWT that ends then, and all its users with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,7 @@ def _identity(user: Claims, account: Claims, key: str) -> Identity:
         nkey=user.subject,
         proof=Proof.AUTHORITY,
         expires_at_s=float(min(ends)) if ends else None,
+        is_account_expiring=bool(ends) and min(ends) != user.expires_at_s,
     )
 
 

@@ -9,9 +9,11 @@ import pytest
 
 from leafbox.protocol.nkeys import KeyPair, KeyRole
 from tests.support.blocking_client import CLOSED, BlockingClient
-from tests.support.jwt_maker import Realm
+from tests.support.jwt_maker import UNLIMITED, Realm, make_jwt
 from tests.support.servers import ServerKind, ServerProcess, StartServer
 
+LOGIN_S = 12
+"""Between making an account and its end: a server on a busy machine starts in this time, and a login gets in."""
 REFUSED = b"-ERR 'Authorization Violation'\r\n" + CLOSED
 
 
@@ -112,3 +114,19 @@ def test_a_login_that_expires_ends_the_connection(server: ServerProcess, realm: 
     key = KeyPair.create(KeyRole.USER)
     with logged_in(server, realm.user(realm.a, key, exp=int(time.time()) + 3), key) as client:
         assert b"-ERR 'User Authentication Expired'\r\n" + CLOSED in client.read_to_end()
+
+
+@pytest.mark.capability("SE12")
+def test_an_account_that_expires_ends_its_connections(server_kind: ServerKind, start_server: StartServer) -> None:
+    operator, account, key = (KeyPair.create(role) for role in (KeyRole.OPERATOR, KeyRole.ACCOUNT, KeyRole.USER))
+    token = make_jwt("account", account.public, operator, {"limits": UNLIMITED}, exp=int(time.time()) + LOGIN_S)
+    server = start_server(
+        server_kind,
+        config=f"""
+        operator: {make_jwt("operator", operator.public, operator, {})}
+        resolver: MEMORY
+        resolver_preload {{ {account.public}: {token} }}""",
+    )
+    user = make_jwt("user", key.public, account, {"subs": -1, "data": -1, "payload": -1})
+    with logged_in(server, user, key) as client:
+        assert b"-ERR 'Account Authentication Expired'\r\n" + CLOSED in client.read_to_end()
