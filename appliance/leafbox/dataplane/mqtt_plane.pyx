@@ -278,7 +278,7 @@ cdef class MqttPlane(Task):
         self.gather_wanted = self.gather_arrived = 0
         if self.gather_pause:
             self.gather_pause -= 1
-        elif answered > 1 and self.messages.store.journal is not None:
+        elif answered > 1 and self.messages.store.journal is not None and self.messages.store.journal.syncs_always:
             self.gather_wanted = answered
             self.messages.store.journal.gather()
         return 0
