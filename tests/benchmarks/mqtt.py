@@ -178,10 +178,13 @@ def _idle(count: int) -> Callable[[Bench], Values]:
     return measure
 
 
-def _retained(bench: Bench) -> Values:
-    with running(bench) as broker:
-        figures = load(bench, broker, "retain", count=amount(bench, 10_000))
-    return {"stored": figures["store_rate"], "all to one #": figures["all_ms"]}
+def _retained(count: int) -> Callable[[Bench], Values]:
+    def measure(bench: Bench) -> Values:
+        with running(bench) as broker:
+            figures = load(bench, broker, "retain", count=amount(bench, count))
+        return {"stored": figures["store_rate"], "all to one #": figures["all_ms"]}
+
+    return measure
 
 
 def _backlog(*, crash: bool) -> Callable[[Bench], Values]:
@@ -212,6 +215,7 @@ WANTED: dict[str, dict[str, dict[str, float]]] = {
     "MQTT QoS 0 1:100, 64 B": {"rate": {MOSQUITTO.name: 2.5, REAL.name: 1.0}},
     "MQTT QoS 1 1:100, 64 B": {"rate": {MOSQUITTO.name: 1.0}},
     "MQTT 10,000 retained": {"all to one #": {MOSQUITTO.name: 1.0}},
+    "MQTT 100,000 retained": {"all to one #": {MOSQUITTO.name: 1.0}},
     "MQTT backlog of 50,000": {
         "queued": {MOSQUITTO.name: 0.8, REAL.name: 0.8},
         "drained": {MOSQUITTO.name: 0.8, REAL.name: 0.8},
@@ -241,6 +245,7 @@ def _scenario(
 
 _BACKLOG = (Metric("queued", "messages/s"), Metric("drained", "messages/s"))
 _IDLE = (Metric("connect rate", "connections/s"), Metric("memory per connection", "KiB", False))
+_RETAINED = (Metric("stored", "messages/s"), Metric("all to one #", "ms", False))
 _DELAY = (Metric("p50", "µs", False), Metric("p99", "µs", False))
 
 SCENARIOS = [
@@ -253,7 +258,8 @@ SCENARIOS = [
     _scenario("MQTT QoS 2, one at a time", _latency(2), _DELAY),
     _scenario("MQTT 1,000 idle connections", _idle(1_000), _IDLE),
     _scenario("MQTT 10,000 idle connections", _idle(10_000), _IDLE, (MOSQUITTO, REAL, OURS)),
-    _scenario("MQTT 10,000 retained", _retained, (Metric("stored", "messages/s"), Metric("all to one #", "ms", False))),
+    _scenario("MQTT 10,000 retained", _retained(10_000), _RETAINED),
+    _scenario("MQTT 100,000 retained", _retained(100_000), _RETAINED, (MOSQUITTO, REAL, OURS)),
     _scenario("MQTT backlog of 50,000", _backlog(crash=False), _BACKLOG, KEEPERS),
     # mosquitto loses its backlog when it is killed, so only those are here that keep it.
     _scenario("MQTT backlog of 50,000, killed between", _backlog(crash=True), _BACKLOG, (REAL, REAL_SYNCED, OURS)),
