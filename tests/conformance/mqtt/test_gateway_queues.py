@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from leafbox.protocol.mqtt.packets import Puback, Publish, Version
+from leafbox.protocol.mqtt.properties import Properties
 from leafbox.protocol.mqtt.reason_codes import ReasonCode
 from tests.support.mqtt_brokers import BrokerKind, MqttBroker
 from tests.support.mqtt_client import RawMqttClient
@@ -97,3 +98,27 @@ def test_a_queue_that_drops_its_oldest(tmp_path: Path) -> None:
         assert answers(publisher, b"4", b"5") == [ReasonCode.SUCCESS, ReasonCode.QUOTA_EXCEEDED]
         broker.restart(crash=True)
         assert waiting(broker, 3) == [b"2", b"3", b"4"]
+
+
+@pytest.mark.capability("MQ06", "MQ14")
+def test_queued_messages_keep_their_subscription_identifiers(tmp_path: Path) -> None:
+    """[MQTT-3.3.4-3] over SIGKILL: one filter's, both filters' where they overlap, none where there is none."""
+    kept = Properties(session_expiry_interval_s=3600)
+    with MqttBroker(BrokerKind.LEAFBOX, tmp_path) as broker:
+        away = RawMqttClient(broker.port, Version.V5)
+        OPEN.append(away)
+        away.connect("away", clean=False, properties=kept)
+        for topic_filter, identifier in (("i/#", 7), ("i/both", 200_000_000), ("plain", 0)):
+            named = Properties(subscription_identifiers=(identifier,) if identifier else ())
+            away.subscribe(topic_filter, 1, properties=named)
+        away.disconnect()
+        publisher = client(broker, "publisher")
+        for number, topic in enumerate((b"i/one", b"i/both", b"plain"), 1):
+            publisher.send(Publish(topic, b"x", 1, packet_id=number))
+            publisher.expect(Puback)
+        broker.restart(crash=True)
+        back = RawMqttClient(broker.port, Version.V5)
+        OPEN.append(back)
+        assert back.connect("away", clean=False, properties=kept).is_session_present
+        found = [set(back.expect(Publish).properties.subscription_identifiers) for _ in range(3)]
+        assert found == [{7}, {7, 200_000_000}, set()]
