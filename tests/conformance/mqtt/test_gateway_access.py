@@ -76,7 +76,12 @@ class WebsocketClient(RawMqttClient):
 
     def _dial(self, port: int) -> socket.socket:
         websocket = connect_websocket(
-            self._url, subprotocols=[Subprotocol("mqtt")], ssl=self._context, compression=None, proxy=None
+            self._url,
+            subprotocols=[Subprotocol("mqtt")],
+            ssl=self._context,
+            compression=None,
+            proxy=None,
+            open_timeout=60,
         )
         assert websocket.subprotocol == "mqtt"
 
@@ -259,7 +264,7 @@ def test_tls_and_client_certificates(tmp_path: Path, kind: BrokerKind) -> None:
     issued = authority.issue_server()
     block = f'tls {{ cert_file: "{issued.cert_file}", key_file: "{issued.key_file}", ca_file: "{authority.ca_file}"'
     config = f"""
-    websocket {{ listen: "127.0.0.1:-1", {block}, verify: true }} }}
+    websocket {{ listen: "127.0.0.1:-1", handshake_timeout: "30s", {block}, verify: true, timeout: 30 }} }}
     accounts {{ A {{ jetstream: enabled, users: [
         {{user: "anna@site", permissions: {{publish: "ok.>"}} }}, {{user: "CN=bert,O=site"}},
         {{user: full, password: pw}}
@@ -277,7 +282,7 @@ def test_tls_and_client_certificates(tmp_path: Path, kind: BrokerKind) -> None:
             made.load_cert_chain(certificates[name].cert_file, certificates[name].key_file)
         return made
 
-    with MqttBroker(kind, tmp_path / "data", config, f"{block}, verify_and_map: true, timeout: 5 }}") as broker:
+    with MqttBroker(kind, tmp_path / "data", config, f"{block}, verify_and_map: true, timeout: 30 }}") as broker:
         for version in versions(broker):
             for name, code in (
                 ("anna", ReasonCode.SUCCESS),
