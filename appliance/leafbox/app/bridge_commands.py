@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec import to_builtins
 
 from leafbox.app.command_output import DEFAULT_DATA, DataOption, JsonOption, failures_told, say_json, size_text
 from leafbox.app.control_client import ask
-from leafbox.protocol.jetstream.go_json import Json, JsonObject
+from leafbox.mqtt.bridge.rules import VERSIONS, rule_of
+from leafbox.protocol.jetstream.go_json import JsonObject
 
 app = typer.Typer(help="Bridges to other MQTT brokers.", no_args_is_help=True)
 
 EXIT_DEGRADED = 3
-VERSIONS = {"3.1.1": 4, "5": 5}
 PASSWORD_VARIABLE = "LEAFBOX_BRIDGE_PASSWORD"  # noqa: S105 - the name of a variable.
 
 
@@ -52,11 +53,11 @@ def add_command(
     request: JsonObject = {
         "name": name,
         "url": url,
-        "outbound": [_rule(text, local_prefix, remote_prefix) for text in out or []],
-        "inbound": [_rule(text, local_prefix, remote_prefix) for text in inward or []],
+        "outbound": [to_builtins(rule_of(text, local_prefix, remote_prefix)) for text in out or []],
+        "inbound": [to_builtins(rule_of(text, local_prefix, remote_prefix)) for text in inward or []],
         "user": user,
         "password": password,
-        "version": VERSIONS[version],
+        "version": int(VERSIONS[version]),
         "client": client,
         "client_id": client_id,
         "account": account,
@@ -96,11 +97,3 @@ def remove_command(name: Annotated[str, typer.Argument(help="The bridge.")], dat
     with failures_told():
         ask(data, "bridge.remove", {"name": name})
     typer.echo(f"{name} is removed; what waited is kept in the stream BRIDGE_{name}")
-
-
-def _rule(text: str, local_prefix: str, remote_prefix: str) -> dict[str, Json]:
-    """`FILTER[:QOS]`; a filter may hold a colon, so only a last digit after one counts."""
-    topic_filter, colon, qos = text.rpartition(":")
-    if not colon or qos not in ("0", "1", "2"):
-        topic_filter, qos = text, "1"
-    return {"filter": topic_filter, "qos": int(qos), "local_prefix": local_prefix, "remote_prefix": remote_prefix}

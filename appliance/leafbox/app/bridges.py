@@ -1,8 +1,9 @@
-"""Bridges to other MQTT brokers: kept in `bridges.json`, changed by `$LEAFBOX.bridge.*`, run in a process beside core.
+"""Bridges to other MQTT brokers: those of the configuration (`bridges {}`) and those of `$LEAFBOX.bridge.*`.
 
-Owns the list and the process; the process asks for the list each second with its report, so a change counts at once
-and survives a restart. Passwords go to that process over the control channel only, and into the file, which the owner
-alone can read; they are never shown.
+The latter are kept in `bridges.json`. Owns both lists and the process beside core that runs them; it asks for the list
+each second with its report, so a change, of the configuration too, counts at once and survives a restart. A bridge of
+the configuration is changed there only, and comes before one of the same name in the file. Passwords go to the process
+over the control channel only, and into the file, which the owner alone can read; they are never shown.
 
 Not here: what a bridge does (`mqtt.bridge`).
 """
@@ -10,27 +11,25 @@ Not here: what a bridge does (`mqtt.bridge`).
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
+from leafbox.app.configuration.options import Options
 from leafbox.app.supervisor import ChildSpec, Supervisor
 from leafbox.broker.broker import Broker
 from leafbox.monitoring.box_services import BoxServices
-from leafbox.mqtt.bridge.rules import BridgeOptions
+from leafbox.mqtt.bridge.rules import BRIDGES_MAX, BridgeOptions
 from leafbox.protocol.control import ENVIRONMENT, Control
 from leafbox.protocol.errors import BoxRequestFailed, ConfigError
 from leafbox.protocol.jetstream.go_json import Json, JsonObject
 
 FILE_NAME = "bridges.json"
-NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
-BRIDGES_MAX = 16
-"""Each has a connection, a consumer and two streams; a box is no hub of brokers."""
 REPORT_STALE_S = 10.0
 HIDDEN = "***"
 
@@ -40,6 +39,7 @@ class BridgeServer(Protocol):
 
     broker: Broker
     supervisor: Supervisor
+    options: Options
 
 
 class Bridges:
@@ -56,15 +56,19 @@ class Bridges:
         self._control: Control | None = None
         self._is_running = False
 
-    def start(self, services: BoxServices, control: Control) -> None:
-        """Answer, and run the process if there are bridges."""
+    def start(self, services: BoxServices, control: Control, each_second: list[Callable[[], None]]) -> None:
+        """Answer, and run the process once there are bridges."""
         self._control = control
         services.add("bridge.list", self._list)
         services.add("bridge.add", self._add)
         services.add("bridge.remove", self._remove)
         services.add("bridge.report", self._report)
-        if self._bridges:
-            self._run_process()
+        self._run_if_needed()
+        each_second.append(self._run_if_needed)
+
+    @property
+    def _all(self) -> dict[str, BridgeOptions]:
+        return self._bridges | {each.name: each for each in self._server.options.bridges}
 
     def _load(self) -> dict[str, BridgeOptions]:
         try:
@@ -94,8 +98,8 @@ class Bridges:
             os.close(folder)
         self._bridges = bridges
 
-    def _run_process(self) -> None:
-        if self._is_running or self._control is None:
+    def _run_if_needed(self) -> None:
+        if self._is_running or self._control is None or not self._all:
             return
         self._is_running = True
         environment = {ENVIRONMENT: self._control.encode().decode()}
@@ -105,31 +109,35 @@ class Bridges:
     # -- requests -----------------------------------------------------------------------------------------------------
 
     def _list(self, _request: JsonObject) -> JsonObject:
-        return {"bridges": [self._document(bridge) for _, bridge in sorted(self._bridges.items())]}
+        return {"bridges": [self._document(bridge) for _, bridge in sorted(self._all.items())]}
 
     def _add(self, request: JsonObject) -> JsonObject:
         try:
             bridge = msgspec.convert(request, BridgeOptions)
         except msgspec.ValidationError as error:
             raise BoxRequestFailed("invalid", f"this is no bridge: {error}") from error
-        if not NAME.fullmatch(bridge.name):
-            raise BoxRequestFailed("invalid", "a bridge's name is 1 to 32 letters, digits, - and _")
         if problem := bridge.problem():
             raise BoxRequestFailed("invalid", problem)
-        if bridge.name in self._bridges:
+        if bridge.name in self._all:
             raise BoxRequestFailed(
                 "conflict", f"there is a bridge {bridge.name}", f"leafbox bridge rm {bridge.name} removes it"
             )
         if self._server.broker.account(bridge.account) is None:
             raise BoxRequestFailed("invalid", f"there is no account {bridge.account}")
-        if len(self._bridges) >= BRIDGES_MAX:
+        if len(self._all) >= BRIDGES_MAX:
             raise BoxRequestFailed("limit", f"{BRIDGES_MAX} bridges are the most")
         self._store(self._bridges | {bridge.name: bridge})
-        self._run_process()
+        self._run_if_needed()
         return self._document(bridge)
 
     def _remove(self, request: JsonObject) -> JsonObject:
         name = request.get("name")
+        if any(name == each.name for each in self._server.options.bridges):
+            raise BoxRequestFailed(
+                "conflict",
+                f"{name} is a bridge of the configuration file",
+                "take it out of bridges {} there and reload",
+            )
         if not isinstance(name, str) or name not in self._bridges:
             raise BoxRequestFailed("not_found", f"there is no bridge {name}", "leafbox bridge ls lists them")
         self._store({key: each for key, each in self._bridges.items() if key != name})
@@ -142,7 +150,7 @@ class Bridges:
         if isinstance(reports, dict):
             self._reports = {name: each for name, each in reports.items() if isinstance(each, dict)}
             self._reported_s = time.monotonic()
-        wanted: list[Json] = [msgspec.to_builtins(bridge) for bridge in self._bridges.values()]
+        wanted: list[Json] = [msgspec.to_builtins(bridge) for bridge in self._all.values()]
         return {"bridges": wanted}
 
     def _document(self, bridge: BridgeOptions) -> JsonObject:
@@ -152,4 +160,6 @@ class Bridges:
             report |= {"state": "starting", "sentence": "its process has not reported yet", "next_step": ""}
         state = report.get("state")
         severity = "ok" if state == "flowing" else "info" if state in ("starting", "connecting") else "warning"
-        return document | report | {"severity": severity}
+        is_configured = any(bridge is each for each in self._server.options.bridges)
+        origin = "configuration" if is_configured else "command"
+        return document | report | {"severity": severity, "origin": origin}

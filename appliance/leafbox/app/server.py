@@ -231,8 +231,9 @@ class Server:
                 self.operations.facts.dashboard = self.dashboard.listener
             self.on_stop.insert(0, self.dashboard.stop)
         if self.devices is not None:
-            self.devices.register(self.services, self.operations.each_second if self.operations else [], self.on_stop)
-            Bridges(self, self.devices.directory).start(self.services, self.control.control)
+            each_second = self.operations.each_second if self.operations else []
+            self.devices.register(self.services, each_second, self.on_stop)
+            Bridges(self, self.devices.directory).start(self.services, self.control.control, each_second)
         self.services.start(self.broker.system_account)
         self.on_stop.append(self.control.stop)
 

@@ -6,6 +6,7 @@ A setting of zero means "the default" for many fields, as in nats-server (`setBa
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from leafbox.app.configuration.cluster_options import ClusterOptions, GatewayOptions
 from leafbox.app.configuration.fields import build
@@ -16,6 +17,7 @@ from leafbox.clients.config import ClientListenerOptions, WebsocketOptions
 from leafbox.jetstream.config import JetStreamOptions
 from leafbox.leaf.config import LeafOptions
 from leafbox.monitoring.config import MonitoringOptions
+from leafbox.mqtt.bridge.rules import BridgeOptions
 from leafbox.mqtt.config import MqttOptions
 from leafbox.security.config import OperatorOptions, SecurityOptions, TlsOptions
 
@@ -82,6 +84,7 @@ def compose(settings: Mapping[str, object], config_file: str = "", config_digest
         ),
         leaf=build(LeafOptions, _section(kept, "leaf")),
         mqtt=build(MqttOptions, _section(kept, "mqtt")),
+        bridges=cast(tuple[BridgeOptions, ...], kept.get("bridges", ())),
         jetstream=build(JetStreamOptions, _section(kept, "jetstream")),
         monitoring=build(MonitoringOptions, _section(kept, "monitoring")),
         cluster=build(ClusterOptions, _section(kept, "cluster")),

@@ -15,6 +15,7 @@ from leafbox.clients.config import ClientListenerOptions, WebsocketOptions
 from leafbox.jetstream.config import JetStreamOptions
 from leafbox.leaf.config import LeafOptions
 from leafbox.monitoring.config import MonitoringOptions
+from leafbox.mqtt.bridge.rules import BridgeOptions
 from leafbox.mqtt.config import MqttOptions
 from leafbox.security.config import SecurityOptions
 
@@ -39,6 +40,8 @@ class Options:
     """Leaf links in both directions."""
     mqtt: MqttOptions = field(default_factory=MqttOptions)
     """MQTT gateway."""
+    bridges: tuple[BridgeOptions, ...] = ()
+    """Bridges to other MQTT brokers."""
     jetstream: JetStreamOptions = field(default_factory=JetStreamOptions)
     """Durable streams."""
     monitoring: MonitoringOptions = field(default_factory=MonitoringOptions)

@@ -24,6 +24,7 @@ from leafbox.app.configuration.authorization_keys import (
     USER_KEYS,
     Authorization,
 )
+from leafbox.app.configuration.bridge_keys import BRIDGE_KEYS
 from leafbox.app.configuration.cluster_keys import CLUSTER_KEYS, GATEWAY_KEYS, GATEWAY_REMOTE_KEYS
 from leafbox.app.configuration.cluster_options import GatewayRemoteOptions
 from leafbox.app.configuration.compression_keys import COMPRESSION_KEYS
@@ -62,6 +63,7 @@ from leafbox.broker.config import (
 )
 from leafbox.jetstream.config import JetStreamServerLimits, TpmOptions
 from leafbox.leaf.config import CompressionOptions, LeafProxyOptions, LeafRemoteOptions, LeafUserOptions
+from leafbox.mqtt.bridge.rules import BridgeOptions
 from leafbox.security.config import (
     AuthCalloutOptions,
     OcspOptions,
@@ -126,6 +128,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     Chapter("websocket", WEBSOCKET_KEYS, (Options,)),
     Chapter("websocket.authorization, mqtt.authorization", SIMPLE_AUTHORIZATION_KEYS, (SimpleAuthorization,)),
     Chapter("mqtt", MQTT_KEYS, (Options,)),
+    Chapter("bridges.<name>", BRIDGE_KEYS, (BridgeOptions,), "The fields of `leafbox bridge add`; ours."),
     Chapter("cluster", CLUSTER_KEYS, (Options,)),
     Chapter("gateway", GATEWAY_KEYS, (Options,)),
     Chapter("gateway.gateways[]", GATEWAY_REMOTE_KEYS, (GatewayRemoteOptions,)),
@@ -137,6 +140,9 @@ NOTES = {
     ".authorization": "Who may connect; see `authorization` below.",
     ".websocket": "Listener for WebSocket clients; see `websocket` below.",
     ".mqtt": "MQTT gateway; see `mqtt` below.",
+    ".bridges": "Bridges to other MQTT brokers by name, run by `leafbox run`; see below.",
+    "bridges.<name>.local_prefix": "What these topics begin with on this side.",
+    "bridges.<name>.remote_prefix": "What they begin with there.",
     ".leafnodes": "Links to and from other servers; see `leafnodes` below.",
     ".cluster": "Read but not supported; see `cluster` below.",
     ".gateway": "Read but not supported; see `gateway` below.",
@@ -348,6 +354,7 @@ _NOT_IN_EXAMPLE = frozenset(
         "resolver_pinned_accounts",
         "proxies",
         "max_sub_tokens",
+        "bridges",
         "leafnodes.min_version",
     )
 )

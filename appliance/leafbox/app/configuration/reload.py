@@ -112,6 +112,7 @@ RELOAD_TABLE: tuple[tuple[str, str, _Policy], ...] = (
     ("jetstream.default_domains", "JsAccDefaultDomain", _FIXED),
     ("server.profiling_port", "ProfPort", _FIXED),
     ("server.profiling_block_rate", "ProfBlockRate", _FREE),
+    ("bridges", "Bridges", _FREE),
     ("server.pid_file", "PidFile", _FREE),
     ("server.ports_file_directory", "PortsFileDir", _FREE),
     ("logging.file", "LogFile", _FREE),

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from leafbox.app.configuration.account_keys import ACCOUNT_KEYS, accounts, add_user, global_mappings
 from leafbox.app.configuration.authorization_keys import AUTHORIZATION_KEYS, authorization_of
+from leafbox.app.configuration.bridge_keys import BRIDGE_KEYS, bridges
 from leafbox.app.configuration.cluster_keys import CLUSTER_KEYS, GATEWAY_KEYS, cluster, gateway
 from leafbox.app.configuration.durations import DurationError, duration_text, parse_duration_ns
 from leafbox.app.configuration.fields import (
@@ -260,6 +261,7 @@ TOP_LEVEL_KEYS = Block(
         Key(("default_js_domain",), "jetstream.default_domains", _default_domains),
         Key(("websocket", "ws"), "", websocket, WEBSOCKET_KEYS),
         Key(("mqtt",), "", mqtt, MQTT_KEYS),
+        Key(("bridges",), "bridges", bridges, BRIDGE_KEYS),
         Key(("leafnodes", "leaf"), "", leafnodes, LEAF_KEYS),
         Key(("cluster",), "", cluster, CLUSTER_KEYS),
         Key(("gateway",), "", gateway, GATEWAY_KEYS),

@@ -13,7 +13,7 @@ import asyncio
 import ssl
 from collections import deque
 
-from leafbox.mqtt.bridge.ports import BridgeLost, BridgeMessage, Taker
+from leafbox.mqtt.bridge.ports import BridgeLost, BridgeMessage, Taker, lost_by
 from leafbox.mqtt.bridge.rules import BridgeOptions
 from leafbox.protocol.mqtt.encoder import encode_packet
 from leafbox.protocol.mqtt.framing import PacketReader
@@ -150,15 +150,8 @@ class OwnClient:
         options = self._options
         try:
             return await asyncio.open_connection(options.host, options.port, ssl=self._tls)
-        except ssl.SSLError as error:
-            reason = getattr(error, "verify_message", "") or error.reason or "handshake failed"
-            raise BridgeLost(
-                "tls", f"no TLS with {self._where}: {reason}", "check --ca, and that the name is the certificate's"
-            ) from error
         except OSError as error:
-            if isinstance(error, ConnectionRefusedError):
-                raise BridgeLost("refused", f"nobody listens at {self._where}", "is the broker running?") from error
-            raise BridgeLost("dns", f"{self._where} cannot be reached: {error.strerror or error}") from error
+            raise lost_by(error, self._where) from error
 
     async def _log_in(self) -> None:
         options = self._options
@@ -193,6 +186,8 @@ class OwnClient:
                 packets = list(self._packets.receive_data(data))
             except MqttViolation as error:
                 raise BridgeLost("protocol", f"{self._where} sent what MQTT does not allow: {error}") from error
+            except ssl.SSLError as error:
+                raise lost_by(error, self._where) from error  # In TLS 1.3 a client's certificate is judged late.
             except OSError as error:
                 raise BridgeLost("closed", f"the connection to {self._where} broke: {error}") from error
             if not data:
@@ -303,11 +298,14 @@ class OwnClient:
         if future is None:
             return
         if code.is_failure and not future.done():
-            future.set_exception(_refused(code, self._where))
+            # Sent again on this connection it would be refused again, without a word to anybody.
+            lost = _refused(code, self._where)
+            future.set_exception(lost)
             future.exception()
+            self._give_up(lost)
         elif not future.done():
             future.set_result(None)
-        if self._waiting_for_room:
+        if self._waiting_for_room and not self._lost.done():
             self._send_tracked(*self._waiting_for_room.popleft())
 
     def _new_id(self) -> int:

@@ -5,6 +5,7 @@ Two clients serve it, ours and amqtt's; users choose. Not here: what is sent and
 
 from __future__ import annotations
 
+import ssl
 from asyncio import Future
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,20 @@ class BridgeLost(LeafboxError):
 
     def __str__(self) -> str:
         return self.sentence
+
+
+def lost_by(error: OSError, where: str) -> BridgeLost:
+    """What an error of the network means for people."""
+    if isinstance(error, ssl.SSLError):
+        reason = getattr(error, "verify_message", "") or error.reason or "handshake failed"
+        return BridgeLost(
+            "tls",
+            f"no TLS with {where}: {reason}",
+            "check --ca, --cert and --key, and that the name is the certificate's",
+        )
+    if isinstance(error, ConnectionRefusedError):
+        return BridgeLost("refused", f"nobody listens at {where}", "is the broker running?")
+    return BridgeLost("dns", f"{where} cannot be reached: {error.strerror or error}")
 
 
 @dataclass(frozen=True, slots=True)

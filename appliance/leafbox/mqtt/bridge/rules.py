@@ -7,6 +7,7 @@ rule names both sides: `sensors/#` out with the remote prefix `site7/` sends `se
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
@@ -14,6 +15,11 @@ from leafbox.protocol.mqtt.filters import filter_problem, matches
 from leafbox.protocol.mqtt.packets import Version
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
+VERSIONS = {"3.1.1": Version.V3_1_1, "5": Version.V5}
+"""As users write them."""
+NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
+BRIDGES_MAX = 16
+"""Each has a connection, a consumer and two streams; a box is no hub of brokers."""
 RULES_MAX = 64
 """Rules of one direction; each is a subject of a stream and a subscription at the other broker."""
 BUFFER_BYTES_DEFAULT = 1 << 30
@@ -72,25 +78,46 @@ class TopicRule:
         return ""
 
 
+def rule_of(text: str, local_prefix: str, remote_prefix: str) -> TopicRule:
+    """`FILTER[:QOS]`; a filter may hold a colon, so only a last digit after one counts."""
+    topic_filter, colon, qos = text.rpartition(":")
+    if not colon or qos not in ("0", "1", "2"):
+        topic_filter, qos = text, "1"
+    return TopicRule(topic_filter, int(qos), local_prefix, remote_prefix)
+
+
 @dataclass(frozen=True, slots=True)
 class BridgeOptions:
     """One bridge."""
 
     name: str
+    """1 to 32 letters, digits, - and _; its streams have it in their names."""
     url: str
+    """The other broker: `mqtt://host:1883` or `mqtts://host:8883`."""
     outbound: tuple[TopicRule, ...] = ()
+    """Topics that go there, as `FILTER[:QOS]`."""
     inbound: tuple[TopicRule, ...] = ()
+    """Topics that come from there, as `FILTER[:QOS]`."""
     user: str = ""
+    """User there; empty: none."""
     password: str = field(default="", repr=False)
+    """Its password. Danger: better a variable of the environment (`$NAME`) than clear text."""
     version: Version = Version.V5
+    """MQTT version: 3.1.1 or 5."""
     client: ClientKind = ClientKind.OWN
+    """`own`, or `amqtt` (3.1.1; a crash may lose what comes in)."""
     client_id: str = ""
     """At the other broker; empty: `leafbox-<name>`. It names the session there, so it must not change."""
     account: str = "$G"
+    """Local account whose topics cross."""
     ca_file: str = ""
+    """CA that the broker's certificate is checked with; empty: those of the system."""
     cert_file: str = ""
+    """Client certificate."""
     key_file: str = ""
+    """Its private key."""
     keep_alive_s: int = 30
+    """Seconds of silence after which the other broker is asked whether it is there."""
     buffer_bytes: int = BUFFER_BYTES_DEFAULT
     """Bound of what is kept for the other side; beyond it publishers are refused, nothing is dropped."""
 
@@ -116,6 +143,8 @@ class BridgeOptions:
 
     def problem(self) -> str:
         """Why it cannot be used; empty when it can."""
+        if not NAME.fullmatch(self.name):
+            return "a bridge's name is 1 to 32 letters, digits, - and _"
         try:
             is_usable = self.parts.scheme in PORTS and bool(self.host) and self.port > 0
         except ValueError:
