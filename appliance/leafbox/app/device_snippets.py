@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +15,8 @@ from leafbox.security.device_users import DeviceUser
 
 EVERYWHERE = ("0.0.0.0", "::", "")
 MQTT_PORT = 1883
+PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
+"""What needs no quotes in YAML."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ def snippets(device: DeviceUser, password: str, where: Reachable) -> list[Snippe
                 "nats",
                 "sh",
                 f"nats --server nats://{where.host}:{where.nats_port} --user {device.name} --password {password}"
-                f" pub {subject} 21.5",
+                f" pub {shlex.quote(subject)} 21.5",
             )
         )
     return made
@@ -69,6 +74,8 @@ def snippets(device: DeviceUser, password: str, where: Reachable) -> list[Snippe
 
 def _mqtt(name: str, password: str, where: Reachable, topic: str) -> list[Snippet]:
     host, port = where.host, where.mqtt_port
+    prefix = topic.rpartition("/")[0] or name
+    prefix = prefix if PLAIN.fullmatch(prefix) else _text(prefix)
     encrypted = " --cafile ca.pem" if where.is_mqtt_encrypted else ""
     client = "WiFiClientSecure" if where.is_mqtt_encrypted else "WiFiClient"
     setup = "network.setCACert(CA_PEM);  // the box's certificate authority\n  " if where.is_mqtt_encrypted else ""
@@ -77,7 +84,8 @@ def _mqtt(name: str, password: str, where: Reachable, topic: str) -> list[Snippe
         Snippet(
             "mosquitto_pub",
             "sh",
-            f"mosquitto_pub -h {host} -p {port} -u {name} -P {password} -i {name} -q 1{encrypted} -t {topic} -m 21.5",
+            f"mosquitto_pub -h {host} -p {port} -u {name} -P {password} -i {name} -q 1{encrypted}"
+            f" -t {shlex.quote(topic)} -m 21.5",
         ),
         Snippet(
             "Arduino (PubSubClient)",
@@ -85,13 +93,13 @@ def _mqtt(name: str, password: str, where: Reachable, topic: str) -> list[Snippe
             f"#include <WiFi.h>\n#include <PubSubClient.h>\n\n{client} network;\nPubSubClient mqtt(network);\n\n"
             f'void setup() {{\n  WiFi.begin("SSID", "WIFI-PASSWORD");\n  {setup}mqtt.setServer("{host}", {port});\n'
             f'}}\n\nvoid loop() {{\n  if (!mqtt.connected()) mqtt.connect("{name}", "{name}", "{password}");\n'
-            f'  mqtt.loop();\n  mqtt.publish("{topic}", "21.5");\n  delay(10000);\n}}',
+            f'  mqtt.loop();\n  mqtt.publish({_text(topic)}, "21.5");\n  delay(10000);\n}}',
         ),
         Snippet(
             "ESPHome",
             "yaml",
             f"mqtt:\n  broker: {host}\n  port: {port}\n  client_id: {name}\n  username: {name}\n"
-            f"  password: {password}\n  topic_prefix: {topic.rpartition('/')[0] or name}\n  discovery: false",
+            f"  password: {password}\n  topic_prefix: {prefix}\n  discovery: false",
         ),
         Snippet(
             "Python (paho-mqtt)",
@@ -99,6 +107,11 @@ def _mqtt(name: str, password: str, where: Reachable, topic: str) -> list[Snippe
             "import paho.mqtt.client as mqtt\n\n"
             f'client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="{name}")\n'
             f'client.username_pw_set("{name}", "{password}")\n{tls_line}client.connect("{host}", {port})\n'
-            f'client.loop_start()\nclient.publish("{topic}", "21.5", qos=1).wait_for_publish()',
+            f'client.loop_start()\nclient.publish({_text(topic)}, "21.5", qos=1).wait_for_publish()',
         ),
     ]
+
+
+def _text(text: str) -> str:
+    """In double quotes, as C, Python and YAML read them alike."""
+    return json.dumps(text, ensure_ascii=False)
