@@ -60,6 +60,8 @@ class Sensors:
             try:
                 await client.connect(self._url, allow_reconnect=False, connect_timeout=2, error_cb=_ignore)
             except (TimeoutError, OSError, nats.errors.Error):
+                with contextlib.suppress(OSError, nats.errors.Error, asyncio.TimeoutError):
+                    await client.close()
                 await asyncio.sleep(0.05)
                 continue
             stream = client.jetstream(timeout=5)

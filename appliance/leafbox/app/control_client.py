@@ -104,14 +104,21 @@ async def connected(data: Path, account: str = "") -> AsyncIterator[Box]:
             error_cb=_ignore,
         )
     except (TimeoutError, OSError, nats.errors.Error) as error:
+        await _close(client)
         reason = f"the box on {data} does not answer at {control.url}: {error or type(error).__name__}"
         raise BoxUnreachable(reason) from error
     try:
         yield Box(client)
     finally:
-        # What was asked is answered or has failed by now; a box that ends meanwhile changes nothing about it.
-        with suppress(OSError, nats.errors.Error):
-            await client.close()
+        await _close(client)
+
+
+async def _close(client: Client) -> None:
+    """What was asked is answered or has failed by now; a box that ends meanwhile changes nothing about it."""
+    import nats.errors
+
+    with suppress(OSError, nats.errors.Error):
+        await client.close()
 
 
 async def _ignore(error: Exception) -> None:

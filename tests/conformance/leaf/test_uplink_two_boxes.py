@@ -11,7 +11,7 @@ import pytest
 from tests.conformance.leaf.pairs import REAL, eventually
 from tests.support.box import RunningBox
 from tests.support.sensors import nats_client, payloads_of
-from tests.support.servers import StartServer
+from tests.support.servers import ServerProcess, StartServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.capability("LF12", "CL02")]
 COUNT = 40
@@ -24,6 +24,25 @@ async def publish(box: RunningBox, readings: list[tuple[bytes, str]]) -> None:
     for payload, msg_id in readings:
         await context.publish("site.x", payload, headers={"Nats-Msg-Id": msg_id} if msg_id else None)
     await client.close()
+
+
+def is_source(hub: ServerProcess, box: RunningBox) -> bool:
+    """Whether the hub's stream fetches from this box."""
+
+    async def run() -> bool:
+        client = await nats_client(hub.url)
+        info = json.loads((await client.request("$JS.API.STREAM.INFO.both", b"", timeout=10)).data)
+        await client.close()
+        sources = info.get("config", {}).get("sources") or []
+        domain = (box.data / "box-name").read_text().strip()
+        return any(source["external"]["api"] == f"$JS.{domain}.API" for source in sources)
+
+    return asyncio.run(run())
+
+
+def wait_source(hub: ServerProcess, box: RunningBox) -> None:
+    """Until it does."""
+    eventually(lambda: is_source(hub, box), "the hub's stream has the box as a source", timeout_s=60)
 
 
 def wait_drained(box: RunningBox) -> None:
@@ -43,6 +62,8 @@ def test_two_boxes_fill_one_stream_of_the_hub(start_server: StartServer, tmp_pat
     with RunningBox(tmp_path / "left") as left, RunningBox(tmp_path / "right") as right:
         for box in (left, right):
             box.ask("uplink.add", url=url, forwards=[{"subjects": ["site.>"], "hub_stream": "both"}])
+            # One after the other: the hub's stream has no way to refuse a change that was made from an old state.
+            wait_source(hub, box)
         shared = [(b"shared %d" % number, f"reading {number}") for number in range(COUNT)]
         for name, box in ((b"left", left), (b"right", right)):
             asyncio.run(publish(box, [(b"%b %d" % (name, number), "") for number in range(COUNT)] + shared))
@@ -53,12 +74,4 @@ def test_two_boxes_fill_one_stream_of_the_hub(start_server: StartServer, tmp_pat
             own = [payload for payload in found if payload.startswith(start)]
             assert own == [b"%b%d" % (start, number) for number in range(COUNT)]
         assert len(found) == 3 * COUNT
-
-        async def sources() -> set[str]:
-            client = await nats_client(hub.url)
-            info = json.loads((await client.request("$JS.API.STREAM.INFO.both", b"", timeout=5)).data)
-            await client.close()
-            return {source["external"]["api"] for source in info["config"]["sources"]}
-
-        domains = {(box.data / "box-name").read_text().strip() for box in (left, right)}
-        assert asyncio.run(sources()) == {f"$JS.{domain}.API" for domain in domains}
+        assert all(is_source(hub, box) for box in (left, right))

@@ -126,8 +126,6 @@ REQUESTS: dict[str, tuple[str, str, str]] = {
     "accountz of one": ("s", "$SYS.REQ.SERVER.PING.ACCOUNTZ", '{"account":"B"}'),
     "accountz of none": ("s", "$SYS.REQ.SERVER.PING.ACCOUNTZ", '{"account":"NO"}'),
     "jsz": ("s", "$SYS.REQ.SERVER.PING.JSZ", ""),
-    # `nats server check meta` finds no `meta_cluster` in it: "no cluster information".
-    "meta": ("s", "$SYS.REQ.SERVER.PING.JSZ", '{"leader_only":true}'),
     "leafz": ("s", "$SYS.REQ.SERVER.PING.LEAFZ", ""),
     "routez": ("s", "$SYS.REQ.SERVER.PING.ROUTEZ", ""),
     "gatewayz": ("s", "$SYS.REQ.SERVER.PING.GATEWAYZ", ""),
@@ -155,13 +153,7 @@ REQUESTS: dict[str, tuple[str, str, str]] = {
     "user info with permissions": ("a", "$SYS.REQ.USER.INFO", ""),
     "user info of the system": ("s", "$SYS.REQ.USER.INFO", ""),
 }
-ROWS = {
-    "own": ("AC09",),
-    "meta": ("CL03", "MO07"),
-    "user": ("CS07",),
-    "kick": ("MO08", "AC07"),
-    "send": ("MO08", "AC07"),
-}
+ROWS = {"own": ("AC09",), "user": ("CS07",), "kick": ("MO08", "AC07"), "send": ("MO08", "AC07")}
 
 
 @pytest.mark.parametrize(
