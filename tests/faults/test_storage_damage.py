@@ -15,6 +15,7 @@ from leafbox.storage.config import StorageOptions
 from leafbox.storage.engine import Store
 from leafbox.storage.segments import list_segments
 from leafbox.storage.verify import verify
+from tests.support.store_copy import copy_living_store
 
 FLIPS = int(os.environ.get("LEAFBOX_FLIPS", "120"))
 
@@ -79,7 +80,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Content]:
             store.checkpoint_and_wait()
     assert store.wait_durable(store.journal.last_lsn)
     content = content_of(store)
-    shutil.copytree(folder / "live", folder / "killed")
+    copy_living_store(folder / "live", folder / "killed")
     store.close()
     return folder / "killed", content
 

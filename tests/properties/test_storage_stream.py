@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from leafbox.dataplane.stream_store import StreamStore
 from leafbox.storage.config import StorageOptions
 from leafbox.storage.engine import Store
+from tests.support.store_copy import copy_living_store
 from tests.support.stream_model import StreamModel
 
 SUBJECTS = (b"a", b"a.b", b"a.c", b"a.b.c", b"sensor.temperature.kitchen", b"x")
@@ -158,7 +159,7 @@ class StreamMachine(RuleBasedStateMachine):
         self.settle_log()
         before = self.root / str(self.generation)
         self.generation += 1
-        shutil.copytree(before, self.root / str(self.generation))
+        copy_living_store(before, self.root / str(self.generation))
         self.store.close()
         shutil.rmtree(before)
         self.open()

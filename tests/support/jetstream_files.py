@@ -18,6 +18,7 @@ from leafbox.protocol.jetstream.info import AccountLimits
 from leafbox.storage.config import StorageOptions
 from leafbox.storage.engine import Store
 from tests.support.jetstream_harness import Harness, VirtualLoop
+from tests.support.store_copy import copy_living_store
 
 LOG_TURNS_MAX = 1_000
 
@@ -90,7 +91,7 @@ class FileHarness(Harness):
 
     def kill(self, copy: Path) -> None:
         """What a SIGKILL leaves goes to `copy`: the files as they are at this moment, whatever is still in memory."""
-        shutil.copytree(self.directory, copy)
+        copy_living_store(self.directory, copy)
         self.leave()
 
     def leave(self) -> None:

@@ -46,9 +46,7 @@ class Refusal(Exception):
         self, status: int, code: str, detail: str, next_step: str = "", headers: dict[str, str] | None = None
     ) -> None:
         super().__init__(detail)
-        self.problem = Problem(
-            title=http.HTTPStatus(status).phrase, status=status, detail=detail, code=code, next_step=next_step
-        )
+        self.problem = Problem(title=title_of(status), status=status, detail=detail, code=code, next_step=next_step)
         self.headers = headers
 
 
@@ -127,7 +125,12 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
+def title_of(status: int) -> str:
+    """A status in words, as RFC 9110 has them; Python before 3.13 has an older name for 422."""
+    return "Unprocessable Content" if status == http.HTTPStatus.UNPROCESSABLE_ENTITY else http.HTTPStatus(status).phrase
+
+
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The problems of a route, for OpenAPI."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": http.HTTPStatus(status).phrase, "content": content} for status in statuses}
+    return {status: {"description": title_of(status), "content": content} for status in statuses}

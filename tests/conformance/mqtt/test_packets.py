@@ -74,7 +74,9 @@ def test_what_must_not_be_accepted_ends_the_connection(any_broker: MqttBroker, g
     versions = {Version.V3_1_1} if any_broker.kind is BrokerKind.NATS_SERVER else set(Version)
     cases = [case for case in group if case.version in versions]
     accepted = {case.name for case in cases if answers(any_broker, case) is None}
-    assert accepted == ACCEPTED_BY[any_broker.kind] & {case.name for case in cases}
+    known = ACCEPTED_BY[any_broker.kind] & {case.name for case in cases}
+    # Newer mosquittos than the one that was looked at refuse more.
+    assert accepted <= known if any_broker.kind is BrokerKind.MOSQUITTO else accepted == known
 
 
 @pytest.mark.normative(v5="4.13.1-1 4.13.2-1")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from leafbox.protocol.errors import StoreClosed, StoreError
 from leafbox.storage.config import StorageOptions, SyncMode
 from leafbox.storage.engine import Store
 from leafbox.storage.records import BlobKind
+from tests.support.store_copy import copy_living_store
 
 
 def options_for(directory: Path, **changes: object) -> StorageOptions:
@@ -29,7 +29,7 @@ def options_for(directory: Path, **changes: object) -> StorageOptions:
 def killed_copy(store: Store, target: Path) -> Path:
     """The files as a SIGKILL would leave them now."""
     assert store.wait_durable(store.journal.last_lsn)
-    shutil.copytree(store.options.directory, target)
+    copy_living_store(store.options.directory, target)
     return target
 
 

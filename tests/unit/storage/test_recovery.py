@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from leafbox.storage.config import StorageOptions
 from leafbox.storage.database import ORDERED_KEY, Changes, Database
 from leafbox.storage.engine import Store
 from leafbox.storage.recovery import LSN_JUMP
+from tests.support.store_copy import copy_living_store
 
 
 def options_for(directory: Path, segment_bytes: int = 1 << 18) -> StorageOptions:
@@ -38,7 +38,7 @@ def filled(directory: Path) -> Store:
 def test_clean_stop_is_known(tmp_path: Path) -> None:
     """After a clean stop nothing is replayed, after a kill everything since the checkpoint is."""
     store = filled(tmp_path / "live")
-    shutil.copytree(tmp_path / "live", tmp_path / "killed")
+    copy_living_store(tmp_path / "live", tmp_path / "killed")
     store.close()
     clean = Store(options_for(tmp_path / "live"))
     assert (clean.report.is_clean_stop, clean.report.replayed_records) == (True, 0)
@@ -82,7 +82,7 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
 def test_segments_of_another_size_are_replaced(tmp_path: Path) -> None:
     """The option may change between starts; what the old files hold is kept until a checkpoint has it."""
     store = filled(tmp_path / "live")
-    shutil.copytree(tmp_path / "live", tmp_path / "killed")
+    copy_living_store(tmp_path / "live", tmp_path / "killed")
     store.close()
     again = Store(options_for(tmp_path / "killed", segment_bytes=1 << 19))
     stream = again.stream(b"A")
