@@ -148,9 +148,14 @@ class Operations:
     # -- telling ------------------------------------------------------------------------------------------------------
 
     def _issue_changed(self, kind: str, issue: Issue) -> None:
-        severity = issue.severity.value if kind == "raised" else "info"
+        is_raised = kind == "raised"
         self.events.add(
-            f"issue-{kind}", issue.title, severity=severity, subject=issue.subject, detail={"code": issue.code}
+            f"issue-{kind}",
+            # A list shows the text alone: the end of an issue must not read as the issue.
+            issue.title if is_raised else f"Over: {issue.title}",
+            severity=issue.severity.value if is_raised else "info",
+            subject=issue.subject,
+            detail={"code": issue.code},
         )
         if self._server.services.has_listeners("issues"):
             self._loop.call_soon(
