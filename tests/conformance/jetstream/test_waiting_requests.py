@@ -71,7 +71,8 @@ def test_waiting_requests_are_told_that_the_server_stops(server: ServerProcess) 
 @pytest.mark.capability("JC07")
 def test_nobody_takes_acknowledgements_where_none_are_wanted(server: ServerProcess) -> None:
     with logged_in(server) as client:
-        client.ask(b"PUB file api.1 1\r\nx\r\n")
+        client.send(b"PUB file api.1 1\r\nx\r\n")
+        client.read_until(b'"seq":1}\r\n')
         client.send(b"PUB %b pull.n 4\r\n+ACK\r\n" % (ACKNOWLEDGEMENT % (b"file", b"N")))
         assert b"NATS/1.0 503" in client.ask()
         client.send(b"PUB %b pull.e 4\r\n+ACK\r\n" % (ACKNOWLEDGEMENT % (b"file", b"E")))
