@@ -10,7 +10,13 @@ from hypothesis import given
 
 from leafbox.broker.config import MappingDestination, SubjectMapping
 from leafbox.broker.mappings import AccountMappings
-from leafbox.broker.transform import InvalidTransform, SubjectTransform, is_match, is_valid_subject, tokenize_wildcards
+from leafbox.protocol.subject_transform import (
+    InvalidTransform,
+    SubjectTransform,
+    is_match,
+    is_valid_subject,
+    tokenize_wildcards,
+)
 from tests.support import transform_model
 
 WORDS = st.text(alphabet="ab-%$", min_size=1, max_size=7).filter(lambda word: word[0] != "$")

@@ -1,4 +1,4 @@
-"""The obvious reading of subject transforms, as slow text work: the specification of `leafbox.broker.transform`.
+"""The obvious reading of subject transforms, as slow text work: the specification of `protocol.subject_transform`.
 
 It knows nothing of compiling: each call reads source, destination and subject anew. Only valid transforms are modelled.
 Source: config.md section 3, ADR-30.

@@ -28,11 +28,11 @@ from leafbox.broker.config import (
 from leafbox.broker.request_info import with_request_info
 from leafbox.broker.service_latency import BAD_REQUEST, NO_RESPONDERS, TIMEOUT, Measurement, measurement_of
 from leafbox.broker.tracing import DESTINATION, DISABLED, MessageTrace
-from leafbox.broker.transform import SubjectTransform, tokenize_wildcards
 from leafbox.dataplane.routing import CallbackReceiver, InboxReceiver, Receiver, Subscription
 from leafbox.dataplane.subjects import is_subset, subject_matches, subjects_collide
 from leafbox.protocol.errors import ConfigError
 from leafbox.protocol.jetstream import headers
+from leafbox.protocol.subject_transform import SubjectTransform, tokenize_wildcards
 
 # Answers waited for per exporting account; the oldest gives way. Each costs about 400 bytes.
 PENDING_RESPONSES_MAX = 65_536

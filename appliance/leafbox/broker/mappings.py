@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leafbox.broker.config import MappingDestination, SubjectMapping
-from leafbox.broker.transform import (
+from leafbox.protocol.subject_transform import (
     INVALID_SUBJECT,
     InvalidTransform,
     SubjectTransform,

@@ -10,7 +10,7 @@ import pytest
 from leafbox.broker import mappings as mappings_module
 from leafbox.broker.config import MappingDestination, SubjectMapping
 from leafbox.broker.mappings import AccountMappings
-from leafbox.broker.transform import InvalidTransform
+from leafbox.protocol.subject_transform import InvalidTransform
 
 pytestmark = pytest.mark.capability("CF04")
 

@@ -13,8 +13,8 @@ from leafbox.app.configuration.problems import fail
 from leafbox.app.configuration.subjects import as_bytes, is_valid_subject
 from leafbox.app.configuration.tree import Node
 from leafbox.broker.config import MappingDestination, SubjectMapping
-from leafbox.broker.transform import InvalidTransform, SubjectTransform
 from leafbox.protocol.errors import ConfigError
+from leafbox.protocol.subject_transform import InvalidTransform, SubjectTransform
 
 
 def _weight(entry: Entry) -> object:

@@ -28,7 +28,7 @@ from leafbox.broker.config import (
     StreamExport,
     StreamImport,
 )
-from leafbox.broker.transform import InvalidTransform, SubjectTransform
+from leafbox.protocol.subject_transform import InvalidTransform, SubjectTransform
 
 CYCLE_DEPTH_MAX = 1024
 """Accounts visited when looking for an import cycle."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from leafbox.app.configuration.go_text import quoted
-from leafbox.broker import transform
+from leafbox.protocol import subject_transform as transform
 
 _WILDCARD_CALL = re.compile(r"\{\{\s*[wW]ildcard\s*\(([^,]+)\)\s*\}\}")
 

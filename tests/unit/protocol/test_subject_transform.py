@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leafbox.broker.transform import (
+from leafbox.protocol.subject_transform import (
     InvalidTransform,
     SubjectTransform,
     fnv1a_32,

@@ -88,7 +88,7 @@ class SubjectTransform:
         source = source or b">"
         if not is_valid_subject(source):
             raise InvalidTransform(INVALID_SUBJECT)
-        _check_destination_text(destination)
+        _check_text(destination)
         destination_tokens = destination.split(b".")
         if b"*" in destination_tokens or (source.split(b".")[-1] == b">") != (destination_tokens[-1] == b">"):
             raise InvalidTransform(INVALID_SUBJECT)
@@ -171,7 +171,15 @@ def tokenize_wildcards(pattern: bytes) -> bytes:
     return b".".join(tokens)
 
 
-def _check_destination_text(destination: bytes) -> None:
+def check_destination(destination: bytes) -> None:
+    """Raises `InvalidTransform` for a destination that no source could have (nats-server's ValidateMapping)."""
+    _check_text(destination)
+    for token in destination.split(b"."):
+        if _is_function(token) and not any(pattern.search(token) for _, pattern in _FUNCTIONS):
+            raise InvalidTransform(f"{UNKNOWN_FUNCTION} in {_show(token)}")
+
+
+def _check_text(destination: bytes) -> None:
     has_ended = False
     for token in destination.split(b"."):
         if not token or (not _is_function(token) and any(space in token for space in b"\t\n\f\r ")):
