@@ -65,6 +65,14 @@ class VirtualLoop:
             self._soon.popleft()()
         raise AssertionError("the loop does not come to rest")
 
+    def set_clock(self, seconds: float) -> int:
+        """Set the wall clock, forward or back; timers are steady and ring when they would have. The step in ns."""
+        step_ns = round(seconds * 1e9)
+        self.settle()
+        self._timers = [(when + step_ns, number, handle) for when, number, handle in self._timers]
+        freeze_clock(now_ns() + step_ns)
+        return step_ns
+
     def advance(self, seconds: float) -> None:
         """Let time pass, timers ring in order, and everything they cause."""
         until = now_ns() + round(seconds * 1e9)

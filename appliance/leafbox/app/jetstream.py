@@ -19,6 +19,7 @@ from leafbox.broker.account import Account
 from leafbox.broker.broker import Broker
 from leafbox.broker.config import GLOBAL_ACCOUNT, AccountJetStreamLimits
 from leafbox.broker.request_info import RequestInfo
+from leafbox.dataplane.stream_ingest import adopt_clock
 from leafbox.dataplane.stream_store import StreamStore
 from leafbox.dataplane.subjects import subjects_collide
 from leafbox.jetstream.config import AcknowledgeAfter
@@ -32,6 +33,11 @@ from leafbox.storage.engine import Store
 
 _SHARE_OF_MACHINE = 3 / 4
 """Of RAM and free flash, when the configuration names no limit (as nats-server)."""
+
+CLOCK_WATCH_S = 1.0
+"""How often the wall clock is compared with the steady one; messages bear the old time for so long after a step."""
+CLOCK_STEP_NS = 1_000_000_000
+"""Less is no step: waits differ by as much, which nobody notices."""
 
 
 class StoreAdapter:
@@ -121,6 +127,7 @@ class DurableSide:
             storage_bytes_max=self.storage_bytes_max,
         )
         self._loop = loop
+        self._clock_watch: asyncio.TimerHandle | None = None
 
     def start(self, options: Options) -> None:
         """Recover and serve."""
@@ -129,10 +136,19 @@ class DurableSide:
             if limits is not None and account is not self._broker.system_account:
                 self.jetstream.enable_account(account, limits)
         self.store.start(self._loop)
+        adopt_clock()
         self.jetstream.start()
+        self._watch_clock()
         self._refuse_elsewhere(options)
         if self._broker.system_account is not None:
             self.jetstream.answer_account_purges(self._broker.system_account)
+
+    def _watch_clock(self) -> None:
+        """Small differences are the time server steering the clock; a step is told to whoever waits for something."""
+        step_ns = adopt_clock()
+        if abs(step_ns) >= CLOCK_STEP_NS:
+            self.jetstream.follow_clock(step_ns)
+        self._clock_watch = self._loop.call_later(CLOCK_WATCH_S, self._watch_clock)
 
     def apply(self, options: Options, removed: list[Account]) -> None:
         """A reload: accounts and their limits may have changed."""
@@ -161,6 +177,8 @@ class DurableSide:
 
     def stop(self) -> None:
         """End streams, then close the store with a last checkpoint."""
+        if self._clock_watch is not None:
+            self._clock_watch.cancel()
         self.jetstream.stop()
         self.store.close()
 

@@ -107,6 +107,22 @@ cdef class ConsumerDelivery(ConsumerProgress):
         self.flush_progress()
         return 0
 
+    def follow_clock(self, int64_t step_ns) -> None:
+        """See `ConsumerProgress`; requests, rate limit and replay go on, too."""
+        cdef PullRequest request
+        ConsumerProgress.follow_clock(self, step_ns)
+        if self.resume_ns:
+            self.resume_ns += step_ns
+        if self.last_sent_ns:
+            self.last_sent_ns += step_ns
+        self.tokens_at_ns += step_ns
+        for request in self.waiting or ():
+            request.received_ns += step_ns
+            if request.expires_ns:
+                request.expires_ns += step_ns
+            if request.next_heartbeat_ns:
+                request.next_heartbeat_ns += step_ns
+
     cdef int pump(self) except -1:
         cdef int sent = 0, outcome
         cdef int64_t now_ns = wall_ns(), size = 0

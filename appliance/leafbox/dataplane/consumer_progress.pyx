@@ -502,6 +502,19 @@ cdef class ConsumerProgress(StreamReader):
         self.recount()
         self.ingest.gate.wake(self)
 
+    def follow_clock(self, int64_t step_ns) -> None:
+        """The wall clock was set by so much: what waits goes on waiting as long as it would have."""
+        cdef Pending *entry = self.pending.first()
+        while entry != NULL:
+            entry.ts_ns += step_ns
+            self.record(RETIMED, 1, entry.stream_seq, 0, entry.ts_ns)
+            entry = self.pending.following(entry)
+        if self.expiry_ns:
+            self.expiry_ns += step_ns
+        if self.last_active_ns:
+            self.last_active_ns += step_ns
+        self.ingest.gate.wake(self)
+
     def set_filter(self, SubjectFilter filter) -> None:
         """Deliver other subjects from here on."""
         self.filter = filter

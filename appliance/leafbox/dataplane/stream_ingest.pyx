@@ -12,7 +12,7 @@ refusals. No Python object is made for a plain message.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memmove
-from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, clockid_t, timespec
 
 from leafbox.dataplane.message cimport Message
 from leafbox.dataplane.nats_connection cimport write_number
@@ -37,6 +37,16 @@ cdef enum:
 
 # Tests and simulations stop the clock of streams and consumers; 0 is the real time.
 cdef int64_t frozen_ns = 0
+# The wall clock minus the steady one, as adopted last; 0: nobody watches the clock, so it is read as it is.  A box
+# without a clock of its own is set by years once it has reached a time server: time goes on steadily here until
+# `adopt_clock`, so that whoever calls it can move all timers in the same turn of the loop.
+cdef int64_t clock_offset_ns = 0
+
+
+cdef int64_t read_clock(clockid_t which) noexcept nogil:
+    cdef timespec now
+    clock_gettime(which, &now)
+    return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
 
 
 def freeze_clock(int64_t time_ns) -> None:
@@ -50,12 +60,23 @@ def now_ns() -> int:
     return wall_ns()
 
 
+def adopt_clock() -> int:
+    """Go by the machine's wall clock as it is set now, and steadily until the next call.
+
+    Returns by how many nanoseconds it was set since the last call, 0 at the first one.
+    """
+    global clock_offset_ns
+    cdef int64_t before = clock_offset_ns
+    clock_offset_ns = read_clock(CLOCK_REALTIME) - read_clock(CLOCK_MONOTONIC)
+    return clock_offset_ns - before if before else 0
+
+
 cdef int64_t wall_ns() noexcept nogil:
-    cdef timespec now
     if frozen_ns:
         return frozen_ns
-    clock_gettime(CLOCK_REALTIME, &now)
-    return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
+    if clock_offset_ns:
+        return read_clock(CLOCK_MONOTONIC) + clock_offset_ns
+    return read_clock(CLOCK_REALTIME)
 
 
 cdef class Task(Receiver):

@@ -27,6 +27,10 @@ class Alarm:
         delay_s = max(when_ns - now_ns(), 0) / 1e9
         self._handle = self._loop.call_later(delay_s, self._ring)
 
+    def follow_clock(self, step_ns: int) -> None:
+        """The wall clock was set: ring after the same wait as before."""
+        self._when_ns += step_ns
+
     def cancel(self) -> None:
         """Ring no more."""
         if self._handle is not None:

@@ -62,6 +62,12 @@ class AtomicBatches:
             self._drop(batch_id)
         self._alarm.cancel()
 
+    def follow_clock(self, step_ns: int) -> None:
+        """The wall clock was set: open batches wait as long as they would have."""
+        for batch in self._open.values():
+            batch.last_ns += step_ns
+        self._alarm.follow_clock(step_ns)
+
     def run(self, now: int) -> None:
         """Abandon batches that were idle too long."""
         timeout_ns = int(self._stream.context.options.limits.batch_timeout_s * SECOND)

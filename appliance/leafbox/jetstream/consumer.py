@@ -283,6 +283,18 @@ class Consumer(PullConsumer):
         self.alarm.set(self.expiry_ns)
         self.alarm.set(self.resume_ns)
 
+    def follow_clock(self, step_ns: int) -> None:
+        """The wall clock was set: waits go on, a pause still ends at the time it was given."""
+        super().follow_clock(step_ns)
+        self.last_used_ns += step_ns
+        if self.pin_id:
+            self.pinned_ns += step_ns
+            self.pin_expires_ns += step_ns
+        if self._next_heartbeat_ns:
+            self._next_heartbeat_ns += step_ns
+        self.alarm.follow_clock(step_ns)
+        self._rearm()
+
     def on_alarm(self, now: int) -> None:
         """Do everything that is due."""
         if self.is_closed:

@@ -47,6 +47,10 @@ class DuplicateWindow:
             if self._seqs.get(msg_id) == seq:
                 del self._seqs[msg_id]
 
+    def follow_clock(self, step_ns: int) -> None:
+        """The wall clock was set: ids are remembered as long as they would have been."""
+        self._order = deque((ts_ns + step_ns, msg_id, seq) for ts_ns, msg_id, seq in self._order)
+
     def clear(self) -> None:
         """Forget everything."""
         self._seqs.clear()

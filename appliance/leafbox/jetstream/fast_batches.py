@@ -78,6 +78,12 @@ class FastBatches:
             self._drop(batch_id)
         self._alarm.cancel()
 
+    def follow_clock(self, step_ns: int) -> None:
+        """The wall clock was set: open batches wait as long as they would have."""
+        for batch in self._open.values():
+            batch.last_ns += step_ns
+        self._alarm.follow_clock(step_ns)
+
     def run(self, now: int) -> None:
         """Forget batches that were idle too long."""
         for batch_id, batch in list(self._open.items()):

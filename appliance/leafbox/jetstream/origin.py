@@ -128,6 +128,14 @@ class Origin:
             subject_transforms=self.source.subject_transforms,
         )
 
+    def follow_clock(self, step_ns: int) -> None:
+        """The wall clock was set: what we wait for has as long as before."""
+        self._asked_ns += step_ns
+        self._retry_ns += step_ns
+        if self.last_heard_ns:
+            self.last_heard_ns += step_ns
+        self._alarm.follow_clock(step_ns)
+
     # -- asking -------------------------------------------------------------------------------------------------------
 
     def _retry_at(self, when_ns: int) -> None:

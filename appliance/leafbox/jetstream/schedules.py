@@ -48,6 +48,11 @@ class Schedules:
         """Fire nothing more."""
         self._alarm.cancel()
 
+    def clock_was_set(self) -> None:
+        """Schedules go by the wall clock: fire what is due now."""
+        self._alarm.cancel()
+        self.run(now_ns())
+
     def note(self, subject: str, seq: int, due_ns: int) -> None:
         """A schedule was stored; it replaces an earlier one on its subject."""
         self._due[subject] = (due_ns, seq)

@@ -21,6 +21,7 @@ from leafbox.jetstream.ports import ClientDescriber, DurableStore, ValueKind
 from leafbox.jetstream.stream import Stream
 from leafbox.protocol.errors import StoreCorrupt
 from leafbox.protocol.jetstream.go_json import InvalidJson, decode, encode
+from leafbox.protocol.jetstream.go_time import SECOND
 from leafbox.protocol.jetstream.info import AccountLimits, AccountStats
 from leafbox.protocol.jetstream.stream_config import StorageType
 
@@ -163,6 +164,16 @@ class JetStream:
             for stream in owner.streams.values():
                 for consumer in stream.consumers.values():
                     consumer.tell_waiting_of_shutdown()
+
+    def follow_clock(self, step_ns: int) -> None:
+        """The wall clock was set (a box without a clock of its own reached a time server): no wait ends early or late.
+
+        What is meant by the wall clock changes with it: ages, expiries, schedules, ends of pauses.
+        """
+        logger.warning("clock set by_s=%.1f", step_ns / SECOND)
+        for owner in list(self._accounts.values()):
+            for stream in list(owner.streams.values()):
+                stream.follow_clock(step_ns)
 
     def stop(self) -> None:
         """End all streams; the storage is the caller's to close."""

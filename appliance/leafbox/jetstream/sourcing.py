@@ -119,6 +119,11 @@ class Sourcing:
             if origin.source.external is None and origin.source.name == name and name != self.stream.name:
                 origin.ask_again()
 
+    def follow_clock(self, step_ns: int) -> None:
+        """The wall clock was set."""
+        for origin in self._origins.values():
+            origin.follow_clock(step_ns)
+
     @property
     def is_following(self) -> bool:
         """There are origins."""

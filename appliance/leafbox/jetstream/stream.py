@@ -145,6 +145,17 @@ class Stream:
             consumer.close_down()
         self.ingest.close()
 
+    def follow_clock(self, step_ns: int) -> None:
+        """The wall clock was set by so much: waits go on, ages and schedules are looked at anew."""
+        self.window.follow_clock(step_ns)
+        for batches in (self.atomic_batches, self.fast_batches):
+            batches.follow_clock(step_ns)
+        self.sourcing.follow_clock(step_ns)
+        for consumer in list(self.consumers.values()):
+            consumer.follow_clock(step_ns)
+        self.expiry.clock_was_set()
+        self.schedules.clock_was_set()
+
     def delete(self) -> int:
         """Remove the stream and all it holds; returns the log sequence number of the removal."""
         for consumer in list(self.consumers.values()):

@@ -167,3 +167,50 @@ def test_a_backup_of_an_older_server_is_read(tmp_path: Path) -> None:
         home = tmp_path / target.value
         with ServerProcess(target, home, config=CONFIG.format(directory=home)) as server:
             assert asyncio.run(restored(server.client_port, backup)) == before
+
+
+ADVISORY_SUBJECT = "$JS.EVENT.ADVISORY.STREAM."
+OWN = {"id", "timestamp", "start", "end", "bytes"}
+"""Different in each run, or in how well the archive was packed."""
+
+
+async def events_of_a_backup(port: int) -> list[tuple[str, list[object]]]:
+    """The advisories of one backup and the restore of it under the same name, without what differs in every run."""
+    client = await nats.connect(f"nats://127.0.0.1:{port}")
+    try:
+        await fill(client)
+        inbox = await client.subscribe(f"{ADVISORY_SUBJECT}>")
+        backup = await take_backup(client)
+        await api(client, "STREAM.DELETE.S")
+        await restore(client, backup)
+        seen: list[tuple[str, list[object]]] = []
+        while len(seen) < 4:
+            message = await inbox.next_msg(timeout=10)
+            event = json.loads(message.data)
+            if "snapshot" not in event["type"] and "restore" not in event["type"]:
+                continue
+            assert OWN & set(event) >= {"id", "timestamp"}
+            event["client"] = sorted(event["client"])
+            if "state" in event:
+                event["state"] = {**event["state"], "first_ts": "", "last_ts": ""}
+            seen.append((message.subject, [(key, "" if key in OWN else value) for key, value in event.items()]))
+        return seen
+    finally:
+        await client.close()
+
+
+@pytest.mark.capability("JS38", "JS37")
+def test_advisories_of_a_backup_are_those_of_the_real_server(tmp_path: Path) -> None:
+    """Begin and end of a backup and of a restore: subjects, fields, their order and values."""
+    seen = {}
+    for kind in ServerKind:
+        home = tmp_path / kind.value
+        with ServerProcess(kind, home, config=CONFIG.format(directory=home)) as server:
+            seen[kind] = asyncio.run(events_of_a_backup(server.client_port))
+    assert [subject.removeprefix(ADVISORY_SUBJECT) for subject, _ in seen[REAL]] == [
+        "SNAPSHOT_CREATE.S",
+        "SNAPSHOT_COMPLETE.S",
+        "RESTORE_CREATE.S",
+        "RESTORE_COMPLETE.S",
+    ]
+    assert seen[OURS] == seen[REAL]
