@@ -78,18 +78,23 @@ class FieldReader:
         """
         body, end, position = self._body, self._end, self._position
         pairs: list[tuple[str, str]] = []
-        while True:
-            name_start = position + 2
-            name_end = name_start + (body[position] << 8 | body[position + 1]) if name_start <= end else end
-            start = name_end + 2
-            position = start + (body[name_end] << 8 | body[name_end + 1]) if start <= end else end + 1
-            if position > end:
-                raise malformed(f"{self.what}: it ends inside a field")
-            pairs.append((self._decoded(body[name_start:name_end]), self._decoded(body[start:position])))
-            if position == end or body[position] != mark:
-                self._position = position
-                return pairs
-            position += 1
+        try:
+            while True:
+                start = position + 2
+                middle = start + (body[position] << 8 | body[position + 1]) if start <= end else end
+                position = middle + 2 + (body[middle] << 8 | body[middle + 1]) if middle + 2 <= end else end + 1
+                if position > end:
+                    raise malformed(f"{self.what}: it ends inside a field")
+                name, value = body[start:middle].decode(), body[middle + 2 : position].decode()
+                if "\0" in name or "\0" in value:
+                    raise malformed(f"{self.what}: a string holds U+0000")
+                pairs.append((name, value))
+                if position == end or body[position] != mark:
+                    self._position = position
+                    return pairs
+                position += 1
+        except UnicodeDecodeError:
+            raise malformed(f"{self.what}: a string is not UTF-8") from None
 
     def rest(self) -> bytes:
         """Everything that is left."""
