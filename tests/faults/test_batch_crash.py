@@ -24,6 +24,8 @@ from tests.support.servers import ServerKind, ServerProcess, StartServer
 
 KILLS = int(os.environ.get("LEAFBOX_KILLS", "2"))
 """Rounds of each test; the default keeps the suite short."""
+WAIT_S = 300
+"""For what must come; the disk is a program and the machine may be busy."""
 
 
 def config_for(store: Path) -> str:
@@ -49,10 +51,12 @@ class Publisher:
 
     async def run(self, url: str) -> None:
         client = await nats.connect(url, allow_reconnect=False, error_cb=_ignore)
-        with contextlib.suppress(nats.errors.Error, nats.js.errors.Error, OSError):
-            await asyncio.gather(*(self._publish(client) for _ in range(3)))
-        with contextlib.suppress(Exception):
-            await client.close()
+        try:
+            with contextlib.suppress(nats.errors.Error, nats.js.errors.Error, OSError):
+                await asyncio.gather(*(self._publish(client) for _ in range(3)))
+        finally:
+            with contextlib.suppress(nats.errors.Error, OSError):
+                await client.close()
 
     async def _publish(self, client: Client) -> None:
         while True:
@@ -61,7 +65,7 @@ class Publisher:
             await self._one_batch(client, batch)
             self.acknowledged.add(batch)
             if batch % 4 == 0:
-                await client.request("s.roll", b"%d" % batch, timeout=10, headers={"Nats-Rollup": "sub"})
+                await client.request("s.roll", b"%d" % batch, timeout=WAIT_S, headers={"Nats-Rollup": "sub"})
                 self.rolled_up = max(self.rolled_up, batch)
             if len(self.acknowledged) >= self.enough:
                 self.has_enough.set()
@@ -74,7 +78,7 @@ class Publisher:
             headers = {"Nats-Batch-Id": f"batch-{batch}", "Nats-Batch-Sequence": str(number)}
             if number < length:
                 await client.publish("s.batch", payload, headers=headers)
-        answer = await client.request("s.batch", payload, timeout=10, headers=headers | {"Nats-Batch-Commit": "1"})
+        answer = await client.request("s.batch", payload, timeout=WAIT_S, headers=headers | {"Nats-Batch-Commit": "1"})
         assert f'"count":{length}' in answer.data.decode(), answer.data
 
 
@@ -119,22 +123,24 @@ async def publish_until_cut(
 ) -> None:
     await add_stream(server.url)
     work = asyncio.create_task(publisher.run(server.url))
-    await asyncio.wait_for(publisher.has_enough.wait(), 120)
+    await asyncio.wait_for(publisher.has_enough.wait(), WAIT_S)
     acknowledged = set(publisher.acknowledged), publisher.rolled_up
     await asyncio.to_thread(disk.cut, seed, "random", after)
     # Acknowledgements that came while the power was going do not count: they may be older or newer than the image.
     publisher.acknowledged, publisher.rolled_up = acknowledged
     server.kill()
-    await work
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
 
 
 async def publish_until_killed(server: ServerProcess, publisher: Publisher, delay_s: float) -> None:
     publisher.has_enough = asyncio.Event()
     work = asyncio.create_task(publisher.run(server.url))
-    await asyncio.wait_for(publisher.has_enough.wait(), 120)
+    await asyncio.wait_for(publisher.has_enough.wait(), WAIT_S)
     await asyncio.sleep(delay_s)
     server.kill()
-    await work
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
 
 
 @pytest.mark.capability("JS27", "JS17", "JS40")
