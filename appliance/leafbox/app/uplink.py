@@ -231,6 +231,8 @@ def remote_options(definition: Definition) -> LeafRemoteOptions:
         urls=urls,
         account=definition.account,
         credentials_file=definition.credentials_file,
+        # What is forwarded goes up only: else the buffers of all boxes at one hub would take each other's readings.
+        deny_imports=tuple(subject for forward in definition.forwards for subject in forward.subjects),
         tls=tls,
         dial_timeout_s=5.0,
         first_info_timeout_s=5.0,
