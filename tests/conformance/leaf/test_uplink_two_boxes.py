@@ -69,8 +69,8 @@ def test_two_boxes_fill_one_stream_of_the_hub(start_server: StartServer, tmp_pat
             wait_source(hub, box)
         shared = [(b"shared %d" % number, f"reading {number}") for number in range(COUNT)]
         for name, box in ((b"left", left), (b"right", right)):
-            own = [(b"%b %d" % (name, number), "") for number in range(COUNT)]
-            asyncio.run(publish(box, own + shared))
+            inputs = [(b"%b %d" % (name, number), "") for number in range(COUNT)]
+            asyncio.run(publish(box, inputs + shared))
         for box in (left, right):
             wait_drained(box)
         found = asyncio.run(payloads_of(hub.url, "both"))
