@@ -127,12 +127,13 @@ class Site:
         time.sleep(self.random.uniform(0.0, 0.5))
         self.box.start()
 
-    def wait_drained(self) -> dict[str, object]:
-        """Until nothing waits any more."""
+    def wait_drained(self, stored: int) -> dict[str, object]:
+        """Until nothing waits any more; the status, which is a moment old, must know of so many stored here."""
         deadline = time.monotonic() + DRAIN_TIMEOUT_S
         while True:
             status = self.box.uplink()
-            if not status["queued"] and status["condition"] == "flowing":
+            known = max((forward["stored_here_seq"] for forward in status["forwards"]), default=0)
+            if known >= stored and not status["queued"] and status["condition"] == "flowing":
                 return status
             assert time.monotonic() < deadline, f"{self.events}: not drained: {status}\n{self.box.log[-3000:]}"
             time.sleep(0.1)
@@ -151,7 +152,7 @@ def test_the_hub_has_what_was_acknowledged_whatever_happens(seed: int, tmp_path:
             sensors.wait(READINGS_MIN)
             sensors.stop()
         site.line.heal()
-        site.wait_drained()
+        site.wait_drained(len(sensors.acknowledged))
         found = asyncio.run(payloads_of(f"nats://127.0.0.1:{site.client_port}", "sensors"))
         assert not (wrong := difference(found, sensors)), f"seed {seed}, {site.events}: {wrong}"
         outages = site.box.ask("uplink.outages")["outages"]
@@ -174,7 +175,7 @@ def test_a_hub_that_loses_what_it_acknowledged_is_told_of(tmp_path: Path) -> Non
             await client.close()
 
         asyncio.run(run())
-        site.wait_drained()
+        site.wait_drained(numbers.stop)
 
     try:
         site.start()

@@ -48,6 +48,8 @@ def wait_source(hub: ServerProcess, box: RunningBox) -> None:
 def wait_drained(box: RunningBox) -> None:
     """Until everything is at the hub."""
     box.wait_uplink("flowing", timeout_s=90)
+    known = "the status, which is a moment old, knows of all readings"
+    eventually(lambda: box.uplink()["forwards"][0]["stored_here_seq"] == 2 * COUNT, known)
     eventually(lambda: box.uplink()["queued"] == 0, "drained", timeout_s=90)
 
 
