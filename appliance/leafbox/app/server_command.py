@@ -76,6 +76,8 @@ def _run(command: CommandLine) -> int:
         return 1
     for warning in configured.warnings:
         _say(f"{warning}\n")
+    if configured.options.bridges:
+        _say("bridges: this program runs none; `leafbox run` does\n")
     return run_process(configured.options, load)
 
 

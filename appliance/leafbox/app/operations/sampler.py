@@ -123,12 +123,14 @@ class Sampler:
         engine = self._server.broker.engine
         usage = resource.getrusage(resource.RUSAGE_SELF)
         device = self._machine.device()
+        # The box's own conversation (dashboard, commands, events) is in the system account: no traffic of the site.
+        own = self._server.broker.system_account
         counters = Counters(
             monotonic_s=time.monotonic(),
-            in_msgs=engine.in_msgs,
-            out_msgs=engine.out_msgs,
-            in_bytes=engine.in_bytes,
-            out_bytes=engine.out_bytes,
+            in_msgs=engine.in_msgs - (own.in_msgs if own else 0),
+            out_msgs=engine.out_msgs - (own.out_msgs if own else 0),
+            in_bytes=engine.in_bytes - (own.in_bytes if own else 0),
+            out_bytes=engine.out_bytes - (own.out_bytes if own else 0),
             slow_consumers=engine.slow_consumers,
             used_s=usage.ru_utime + usage.ru_stime,
             device_bytes=device.written_bytes if device is not None else None,
