@@ -87,11 +87,12 @@ def survey_log(directory: Path, store_salt: int | None, checkpoint_lsn: int) -> 
     proven = checkpoint_lsn
     gaps: list[Gap] = []
     seen = checkpoint_lsn
+    limits = _limits(labelled)
     for index, segment in enumerate(labelled):
         assert segment.label is not None
         following = labelled[index + 1].label if index + 1 < len(labelled) else None
-        limit = following.previous_lsn if following is not None else LSN_MAX
-        if limit <= checkpoint_lsn:
+        limit = limits[index]
+        if limit <= checkpoint_lsn or segment.label.previous_lsn > limit:
             continue
         if segment.label.previous_lsn > seen:
             gaps.append(Gap(seen + 1, segment.label.previous_lsn, f"missing before {segment.path.name}"))
@@ -104,6 +105,20 @@ def survey_log(directory: Path, store_salt: int | None, checkpoint_lsn: int) -> 
         found.relevant.append(segment)
     _conclude(found, gaps, proven, seen, checkpoint_lsn)
     return found
+
+
+def _limits(labelled: list[SegmentFile]) -> list[int]:
+    """The last record of each segment that still counts.
+
+    Every later label has a say, not only the next one: a start that cut the log off inside a segment, because a group
+    had no end, left the segments behind that one as they were.
+    """
+    limits, limit = [], LSN_MAX
+    for segment in reversed(labelled):
+        assert segment.label is not None
+        limits.append(limit)
+        limit = min(limit, segment.label.previous_lsn)
+    return limits[::-1]
 
 
 def _walk_runs(segment: SegmentFile, limit: int, gaps: list[Gap], seen: int) -> int:

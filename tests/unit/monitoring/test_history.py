@@ -59,7 +59,8 @@ def test_fewer_points_are_means_and_peaks_of_many() -> None:
 
 def test_a_chart_of_the_hour_is_drawn_from_rows_of_five_seconds() -> None:
     """720 points whose means and peaks are those of the seconds, gaps included; also after a restart."""
-    history, kept = History(), {}
+    history = History()
+    kept: Kept = {}
     record(history, kept, T0, 1800)
     record(history, kept, T0 + 1820, HOUR_S - 1820)
     now_s = T0 + HOUR_S - 1

@@ -29,7 +29,7 @@ def options_for(directory: Path, **changes: object) -> StorageOptions:
 def killed_copy(store: Store, target: Path) -> Path:
     """The files as a SIGKILL would leave them now."""
     assert store.wait_durable(store.journal.last_lsn)
-    copy_living_store(store.options.directory, target)
+    copy_living_store(Path(store.options.directory), target)
     return target
 
 

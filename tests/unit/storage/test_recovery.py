@@ -224,3 +224,25 @@ def test_a_former_builds_run_that_began_behind_the_checkpoint_is_no_damage(tmp_p
     assert stream is not None
     assert (stream.last_seq, again.report.damages, again.report.replayed_records) == (101, (), 1)
     again.close()
+
+
+@pytest.mark.capability("JS40")
+def test_a_group_without_end_over_several_log_files_stays_out_for_good(tmp_path: Path) -> None:
+    """It is cut off in the file it began in; the files behind must not bring it back at the start after the next."""
+    count, size = 100, 2_000
+    store = Store(options_for(tmp_path, segment_bytes=1 << 16))
+    stream = store.create_stream(b"A")
+    stream.append_message(b"s", b"first")
+    assert store.wait_durable(stream.applied_lsn)
+    store.journal.begin_group(count, count * (size + 64), size + 64)
+    for _ in range(count):
+        stream.append_message(b"s", bytes(size))
+    killed(store)
+    for start in range(3):
+        store = Store(options_for(tmp_path, segment_bytes=1 << 16))
+        found = store.stream(b"A")
+        assert found is not None
+        assert (store.report.damages, found.messages) == ((), 1 + start)
+        found.append_message(b"s", b"later")
+        assert store.wait_durable(found.applied_lsn)
+        killed(store)
