@@ -5,7 +5,8 @@
 # As root on Debian or a relative the missing packages are installed; anywhere else one exact line says what to do.
 # Nothing is installed, and nothing is printed but the path, when all is there already. Run it alone on a machine
 # that has no make yet: `sh appliance/bootstrap.sh`. With the argument `tests` the programs that tests run beside ours
-# are needed too: mosquitto, as peer and measure of the MQTT gateway, and chromium, to look at the dashboard.
+# are needed too: mosquitto, as peer and measure of the MQTT gateway, chromium, to look at the dashboard, and the shells
+# whose completion is asked.
 set -eu
 
 # True when $1 can build us: right version, can make environments, has Python.h.
@@ -39,6 +40,8 @@ missing_packages() {
     [ "$wanted" = tests ] || return 0
     command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || printf 'mosquitto '
     command -v chromium >/dev/null || printf 'chromium '
+    command -v zsh >/dev/null || printf 'zsh '
+    command -v fish >/dev/null || printf 'fish '
 }
 
 wanted=${1:-build}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sysconfig
 from pathlib import Path
@@ -59,8 +58,6 @@ def environment(home: Path) -> dict[str, str]:
 
 def installed(shell: str, home: Path) -> dict[str, str]:
     """The environment of somebody who ran `leafbox --install-completion` in this shell."""
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not on this machine")
     given = environment(home)
     done = subprocess.run(
         # The command finds out by whom it was called, so the shell must not put it in its own place.
