@@ -80,8 +80,8 @@ def test_tests_need_the_programs_they_run_beside_ours(tmp_path: Path) -> None:
     stub(tmp_path, "cc", "exit 0")
     environment = {"PATH": str(tmp_path), "CC": "cc", "PYTHON": sys.executable}
     broker = "" if Path("/usr/sbin/mosquitto").exists() else "mosquitto "
-    assert bootstrap(environment, "tests").stderr.endswith(f"--no-install-recommends {broker}chromium\n")
-    for program in ("mosquitto", "chromium"):
+    assert bootstrap(environment, "tests").stderr.endswith(f"--no-install-recommends {broker}chromium zsh fish\n")
+    for program in ("mosquitto", "chromium", "zsh", "fish"):
         stub(tmp_path, program, "exit 0")
     assert bootstrap(environment, "tests").returncode == 0
     assert bootstrap(environment).returncode == 0

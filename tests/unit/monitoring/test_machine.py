@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from leafbox.monitoring.machine import Machine, is_kernel_clock_synchronised
+
+SLACK_BYTES = 256 << 20
+"""Others write to the same file system between two readings."""
 
 
 def write(root: Path, files: dict[str, str]) -> None:
@@ -89,6 +93,16 @@ def test_a_data_directory_that_is_gone(tmp_path: Path) -> None:
     machine = Machine(tmp_path / "gone", tmp_path)
     assert machine.flash() == (0, 0)
     assert machine.device() is None
+
+
+def test_the_size_of_a_file_system_leaves_out_what_is_kept_for_root(tmp_path: Path) -> None:
+    """As `df` counts, so that the share in use is what a person sees there: a tenth may be kept for root."""
+    size, free = Machine(tmp_path).flash()
+    command = ["df", "--block-size=1", "--output=used,avail", tmp_path]
+    found = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    used, available = map(int, found.stdout.split()[-2:])
+    assert abs(size - used - available) <= SLACK_BYTES
+    assert abs(free - available) <= SLACK_BYTES
 
 
 def test_this_machine_can_be_read() -> None:
