@@ -45,15 +45,19 @@ def terms_for(client: MqttClient, connect: Connect, assigned_id: str) -> Terms:
         return Terms(granted_s, connect.keep_alive_s, NO_PROPERTIES)
     client.receive_maximum = RECEIVE_MAXIMUM
     client.peer_alias_max = TOPIC_ALIAS_MAXIMUM
+    keep_alive_s, most_s = connect.keep_alive_s, int(options.keep_alive_max_s)
+    if most_s and not 0 < keep_alive_s <= most_s:
+        keep_alive_s = most_s  # [MQTT-3.1.2-21]: the client goes by what CONNACK says.
     properties = Properties(
         session_expiry_interval_s=granted_s if granted_s != expiry_s else None,
         receive_maximum=RECEIVE_MAXIMUM,
         maximum_qos=1 if options.is_qos2_publish_rejected else None,
         maximum_packet_size=None,
+        server_keep_alive_s=keep_alive_s if keep_alive_s != connect.keep_alive_s else None,
         assigned_client_identifier=assigned_id or None,
         topic_alias_maximum=TOPIC_ALIAS_MAXIMUM,
     )
-    return Terms(granted_s, connect.keep_alive_s, properties)
+    return Terms(granted_s, keep_alive_s, properties)
 
 
 def refused_as(code: ReasonCode, version: Version, reference: str = "") -> bytes:

@@ -49,6 +49,8 @@ class MqttOptions:
     """User taken for MQTT clients without credentials. Danger: open to the network."""
     ack_wait_s: float = 30.0
     """Seconds before an unacknowledged QoS 1/2 delivery is repeated; a change applies to new subscriptions."""
+    keep_alive_max_s: float = 0.0
+    """Longest keep-alive, up to 65535 s: MQTT 5 clients that want a longer one or none are told this one; 0: theirs."""
     api_timeout_s: float = 5.0
     """Seconds an internal JetStream call may take."""
     ack_pending_max: int = 1024

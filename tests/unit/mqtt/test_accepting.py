@@ -48,6 +48,20 @@ def test_how_long_a_session_stays(asked_s: int, longest_s: float, granted_s: int
         assert client.connack.properties.session_expiry_interval_s == (granted_s if told else None)
 
 
+@pytest.mark.normative(v5="3.1.2-21 3.2.2-21 3.2.2-22")
+@pytest.mark.parametrize(
+    ("asked_s", "longest_s", "counts_s", "told"),
+    [(120, 60, 60, True), (0, 60, 60, True), (60, 60, 60, False), (30, 60, 30, False), (0, 0, 0, False)],
+)
+def test_a_server_may_shorten_the_keep_alive_of_mqtt_5(asked_s: int, longest_s: int, counts_s: int, told: bool) -> None:
+    """Who cannot be told keeps its own."""
+    with GatewayBox(options=MqttOptions(port=1883, keep_alive_max_s=longest_s)) as box:
+        client = box.joined("c", Version.V5, keep_alive_s=asked_s)
+        assert client.connack.properties.server_keep_alive_s == (counts_s if told else None)
+        assert client.connection.keep_alive_ns == counts_s * 1_500_000_000
+        assert box.joined("d", keep_alive_s=asked_s).connection.keep_alive_ns == asked_s * 1_500_000_000
+
+
 def test_a_refusal_names_the_other_server_where_there_is_a_word_for_it() -> None:
     code = ReasonCode.SERVER_MOVED
     assert decoded(refused_as(code, Version.V5, "b:1"), Version.V5).properties.server_reference == "b:1"

@@ -19,6 +19,7 @@ from leafbox.app.configuration.fields import (
     duration,
     integer,
     listen,
+    own_duration,
     string,
     string_list,
 )
@@ -111,6 +112,13 @@ def _queued_messages(entry: Entry) -> object:
     return number
 
 
+def _keep_alive(entry: Entry) -> object:
+    seconds = own_duration(entry)
+    if not 0 <= seconds <= 0xFFFF or seconds != int(seconds):
+        fail(entry.node, f"invalid value {seconds:g} s, should be whole seconds in [0..{0xFFFF}]")
+    return seconds
+
+
 def _queue_full(entry: Entry) -> object:
     try:
         return QueueFull(entry.node.value)
@@ -142,6 +150,7 @@ MQTT_KEYS = Block(
         Key(("authorization", "authentication"), "mqtt.authorization", simple_authorization, SIMPLE_AUTHORIZATION_KEYS),
         Key(("no_auth_user",), "mqtt.no_auth_user", string),
         Key(("ack_wait", "ackwait"), "mqtt.ack_wait_s", duration("ack_wait")),
+        Key(("max_keep_alive",), "mqtt.keep_alive_max_s", _keep_alive),
         Key(("js_api_timeout", "api_timeout"), "mqtt.api_timeout_s", duration("js_api_timeout")),
         Key(("max_ack_pending", "max_pending", "max_inflight"), "mqtt.ack_pending_max", _ack_pending),
         Key(("max_queued_messages",), "mqtt.queued_messages_max", _queued_messages),

@@ -174,6 +174,7 @@ _MQTT_FREE = (
     "tls",
     "ack_wait_s",
     "ack_pending_max",
+    "keep_alive_max_s",
     "queued_messages_max",
     "when_queue_full",
     "server_reference",

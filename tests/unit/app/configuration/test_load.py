@@ -228,7 +228,9 @@ def test_what_the_reader_stores_has_the_type_the_option_declares(tmp_path: Path)
 def test_the_limits_of_mqtt_queues(tmp_path: Path) -> None:
     options = load("mqtt { max_queued_messages: 10, when_queue_full: drop_old }", tmp_path)
     assert (options.mqtt.queued_messages_max, options.mqtt.when_queue_full) == (10, QueueFull.DROP_OLD)
+    assert load('mqtt { max_keep_alive: "5m" }', tmp_path).mqtt.keep_alive_max_s == 300
     for text, reason in (
+        ("max_keep_alive: 20h", "invalid value 72000 s"),
         ("max_queued_messages: 0", "invalid value 0"),
         ("redirect: there", "redirect is one of lame_duck, another, moved, not 'there'"),
         ("when_queue_full: dropp", "when_queue_full is one of refuse, drop_new, drop_old, not 'dropp'"),
