@@ -140,7 +140,7 @@ async def run(directory: str, seed: int, sync: SyncMode) -> None:
 def counter_of(store: Store) -> int:
     """The delta counter as a start finds it."""
     count = int(store.get_blob(BLOB_KIND, b"counter") or b"0")
-    for _, bodies in store.take_deltas(BLOB_KIND):
+    for _, bodies in store.deltas(BLOB_KIND):
         for body in bodies:
             assert int(body) == count + 1, f"delta {body!r} follows {count}"
             count += 1

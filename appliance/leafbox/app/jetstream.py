@@ -77,8 +77,8 @@ class StoreAdapter:
         return self._store.delete_blob(kind, key)
 
     def values(self, kind: ValueKind) -> Iterable[tuple[bytes, bytes, list[bytes]]]:
-        """Everything of a kind with the deltas behind it; once per start."""
-        deltas = dict(self._store.take_deltas(kind))
+        """Everything of a kind with the deltas that a start found behind it."""
+        deltas = dict(self._store.deltas(kind))
         return [(key, value, deltas.get(key, [])) for key, value in self._store.list_blobs(kind)]
 
     def supply_snapshots(self, kind: ValueKind, snapshot: Callable[[bytes], bytes | None]) -> None:

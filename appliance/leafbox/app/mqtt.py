@@ -57,8 +57,8 @@ class SessionValues:
         return self._store.delete_blob(_KINDS[kind], key)
 
     def values(self, kind: SessionValue) -> Iterable[tuple[bytes, bytes, list[bytes]]]:
-        """Everything of a kind with the deltas behind it; once per start."""
-        deltas = dict(self._store.take_deltas(_KINDS[kind]))
+        """Everything of a kind with the deltas that a start found behind it."""
+        deltas = dict(self._store.deltas(_KINDS[kind]))
         found = [(key, value, deltas.pop(key, [])) for key, value in self._store.list_blobs(_KINDS[kind])]
         return [*found, *((key, b"", rest) for key, rest in deltas.items())]
 

@@ -73,6 +73,13 @@ class JetStreamAccount:
         for stream in list(self.streams.values()):
             stream.close()
 
+    def retire(self) -> None:
+        """`stop`; leaves the storage as a later recovery needs it and gives back what was counted."""
+        self.stop()
+        for stream in self.streams.values():
+            stream.retire()
+            self._reserve(stream.config, -1)
+
     def set_limits(self, tiers: dict[str, AccountLimits]) -> None:
         """Change the account's limits; streams over a new limit stay and take no more."""
         self.tiers = tiers

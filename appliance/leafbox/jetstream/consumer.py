@@ -123,6 +123,13 @@ class Consumer(PullConsumer):
             self.stream.account.remove(subscription)
         self._subscriptions.clear()
 
+    def retire(self) -> None:
+        """Closed for as long as the account has no JetStream."""
+        if not self.config.direct and not self.is_in_memory:
+            self.flush()
+            self.save_progress()
+        self.stream.owner.forget_progress(self)
+
     def tell_waiting_of_shutdown(self) -> None:
         """The server stops: requests that wait end with a status message while connections can still take it."""
         for request in self.waiting.clear() if self.waiting is not None else ():

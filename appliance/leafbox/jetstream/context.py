@@ -42,12 +42,12 @@ class ServerContext:
     """By the key of the stream."""
 
     def ids_snapshot(self, chunk_key: bytes) -> bytes | None:
-        """A chunk of message ids for the storage's checkpoint; None when its stream is gone."""
+        """A chunk of message ids for the storage's checkpoint; None when its account has no JetStream."""
         owner = self.id_owners.get(stream_key_of(chunk_key))
         return owner.snapshot(chunk_key) if owner is not None else None
 
     def progress_snapshot(self, key: bytes) -> bytes | None:
-        """A consumer's progress for the storage's checkpoint; None when the consumer is gone."""
+        """A consumer's progress for the storage's checkpoint; None when its account has no JetStream."""
         owner = self.progress_owners.get(key)
         return owner() if owner is not None else None
 

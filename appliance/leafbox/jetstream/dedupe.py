@@ -105,6 +105,12 @@ class DurableIds:
         body = self._open.pop(number, None)
         return None if body is None else bytes(body)
 
+    def retire(self) -> None:
+        """The stream rests: chunks that the storage has as deltas become whole."""
+        for number, body in self._open.items():
+            self._storage.put(ValueKind.IDS, self._key(number), bytes(body))
+        self._open.clear()
+
     def delete(self) -> None:
         """The stream is deleted."""
         for number in self._newest_ns:

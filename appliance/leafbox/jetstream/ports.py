@@ -57,12 +57,12 @@ class DurableStore(Protocol):
         ...
 
     def values(self, kind: ValueKind) -> Iterable[tuple[bytes, bytes, list[bytes]]]:
-        """Every (key, value, deltas) of a kind, as recovered at the start."""
+        """Every (key, value, deltas) of a kind: values as they are, deltas as far as they were there at the start."""
         ...
 
     def supply_snapshots(self, kind: ValueKind, snapshot: Callable[[bytes], bytes | None]) -> None:
         """Whenever the storage folds its log it asks `snapshot(key)`, on the loop, for the value that supersedes the
-        key's deltas so far; None: the key is gone."""
+        key's deltas so far; None: it has no owner now, and the deltas that a start found are kept."""
         ...
 
     def add_durable_callback(self, callback: Callable[[int], None]) -> None:

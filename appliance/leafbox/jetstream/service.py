@@ -87,7 +87,6 @@ class JetStream:
         storage.supply_snapshots(ValueKind.IDS, self._context.ids_snapshot)
         self._accounts: dict[str, JetStreamAccount] = {}
         self._disabled: dict[Account, DisabledAccount] = {}
-        self._recovered: dict[ValueKind, list[tuple[bytes, bytes, list[bytes]]]] = {}
         self._is_started = False
         self.failed_assets: dict[str, str] = {}
         """Streams and consumers that could not be recovered, and why; shown by the health check."""
@@ -124,10 +123,10 @@ class JetStream:
         return owner
 
     def disable_account(self, account: Account) -> None:
-        """Take JetStream from an account; its streams stay in the storage."""
+        """Take JetStream from an account; what it has on flash stays there as it is, what it has in memory is gone."""
         owner = self._accounts.pop(account.name, None)
         if owner is not None:
-            owner.stop()
+            owner.retire()
 
     def refuse_in(self, accounts: Iterable[Account]) -> None:
         """Tell whoever asks in these accounts that they have no JetStream; replaces those of an earlier call."""
@@ -206,14 +205,15 @@ class JetStream:
         # A duplicate of a recovered message is acknowledged at once: nothing new need reach the device.
         self._context.gate.on_durable(self._context.storage.durable_lsn)
         by_name = {owner.account.name: owner for owner in owners}
-        for key, value, _ in self._stored(ValueKind.STREAM):
+        stored = self._context.storage.values
+        for key, value, _ in stored(ValueKind.STREAM):
             self._guarded(key, partial(self._recover_stream, by_name, value))
-        progress = {key: (value, deltas) for key, value, deltas in self._stored(ValueKind.PROGRESS)}
-        for key, value, _ in self._stored(ValueKind.CONSUMER):
+        progress = {key: (value, deltas) for key, value, deltas in stored(ValueKind.PROGRESS)}
+        for key, value, _ in stored(ValueKind.CONSUMER):
             self._guarded(key, partial(self._recover_consumer, by_name, value, progress.get(key)))
-        for key, value, _ in self._stored(ValueKind.SOURCES):
+        for key, value, _ in stored(ValueKind.SOURCES):
             self._guarded(key, partial(self._recover_places, owners, key, value))
-        for key, value, deltas in self._stored(ValueKind.IDS):
+        for key, value, deltas in stored(ValueKind.IDS):
             self._guarded(key, partial(self._recover_ids, owners, key, value, deltas))
         for owner in owners:
             for stream in owner.streams.values():
@@ -222,12 +222,6 @@ class JetStream:
                 for consumer in stream.consumers.values():
                     consumer.start()
             owner.start()
-
-    def _stored(self, kind: ValueKind) -> list[tuple[bytes, bytes, list[bytes]]]:
-        """Values as recovered at the start; kept, because the storage hands deltas out once."""
-        if kind not in self._recovered:
-            self._recovered[kind] = list(self._context.storage.values(kind))
-        return self._recovered[kind]
 
     def _guarded(self, key: bytes, recover: Callable[[], None]) -> None:
         """One damaged asset must not keep the others from starting."""

@@ -120,7 +120,8 @@ class Stream:
             self._rebuild_window()
             self.schedules.start()
             self.expiry.start()
-            self.ingest.show_all()
+            # At a start everything is durable; what came just before an account lost JetStream may not be.
+            self.when_durable(self.ingest.show_all)
         else:
             self.expiry.rearm(now_ns())
         self._subscribe(self.config.subjects)
@@ -168,6 +169,17 @@ class Stream:
         self.close()
         self.context.storage.delete(ValueKind.STREAM, self.key)
         return self.context.storage.delete_stream(self.store)
+
+    def retire(self) -> None:
+        """Closed for as long as the account has no JetStream: what was logged in steps becomes whole values."""
+        for consumer in self.consumers.values():
+            consumer.retire()
+        self.ids.retire()
+        self.context.id_owners.pop(self.key, None)
+        if self.ingest.meter is not None:
+            self.ingest.meter.adjust(-self.store.stored_bytes)
+        if self.is_memory:
+            self.context.storage.delete_stream(self.store)
 
     def save(self) -> int:
         """Make the definition durable; returns its log sequence number."""

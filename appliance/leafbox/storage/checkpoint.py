@@ -142,8 +142,7 @@ class Checkpointer:
     def _prepare(self) -> Job:
         self.is_running = True
         lsn = self._journal.last_lsn
-        oldest = self._blobs.oldest_delta_lsn()
-        job = Job(min(lsn, oldest - 1) if oldest else lsn, self._journal.written_bytes)
+        job = Job(lsn, self._journal.written_bytes)
         self._current = job
         self._blobs.begin_checkpoint()
         job.changes.streams_deleted, self.streams_deleted = self.streams_deleted, []

@@ -203,9 +203,9 @@ class Store:
         """Log a change to an entry that its owner keeps in memory; see `register_snapshots`."""
         return self.blobs.append_delta(kind, key, body, is_urgent)
 
-    def take_deltas(self, kind: int) -> Iterator[tuple[bytes, list[bytes]]]:
-        """What recovery replayed on top of the entries of a kind; once."""
-        return self.blobs.take_deltas(kind)
+    def deltas(self, kind: int) -> Iterator[tuple[bytes, list[bytes]]]:
+        """What recovery replayed on top of the entries of a kind and nothing superseded since."""
+        return self.blobs.deltas(kind)
 
     def register_snapshots(self, kind: int, snapshot: Snapshot) -> None:
         """Each checkpoint asks `snapshot(key)` on the loop for the body that supersedes the key's deltas."""

@@ -75,6 +75,7 @@ class Recovery:
         database = self._open_database()
         cache = BlockCache(self.options.cache_bytes_max)
         blobs = BlobTable(database)
+        self.damages += [Damage("blob", problem) for problem in blobs.problems]
         salt, checkpoint_lsn, is_clean = self._read_meta(database)
         self._load_streams(database, cache, on_damage)
         stated_lsn = checkpoint_lsn

@@ -114,19 +114,67 @@ def test_deltas_are_replayed_until_a_snapshot_supersedes_them(tmp_path: Path) ->
     advance(b"c1", 8)
     again = Store(options_for(killed_copy(store, tmp_path / "killed")))
     assert dict(again.list_blobs(kind)) == {b"c1": b"3", b"c2": b"5"}
-    assert list(again.take_deltas(kind)) == [(b"c1", [b"4", b"8"])]
-    assert list(again.take_deltas(kind)) == [], "handed out once"
+    assert list(again.deltas(kind)) == [(b"c1", [b"4", b"8"])]
     again.close()
     third = Store(options_for(tmp_path / "killed"))
-    assert list(third.take_deltas(kind)) == [(b"c1", [b"4", b"8"])], "kept: nobody superseded them"
+    assert list(third.deltas(kind)) == [(b"c1", [b"4", b"8"])], "kept: nobody superseded them"
     third.close()
     store.delete_blob(kind, b"c1")
     del total[b"c1"]
     store.close()
     last = Store(options_for(tmp_path / "live"))
     assert dict(last.list_blobs(kind)) == {b"c2": b"5"}
-    assert list(last.take_deltas(kind)) == []
+    assert list(last.deltas(kind)) == []
     last.close()
+
+
+def test_deltas_without_an_owner_wait_in_the_database(tmp_path: Path) -> None:
+    """An account without JetStream, MQTT switched off: nobody folds the changes, and no checkpoint may lose them."""
+    kind, bodies = BlobKind.CONSUMER_STATE, {b"c": b"0"}
+    store = Store(options_for(tmp_path / "live"))
+    store.register_snapshots(kind, bodies.get)
+    store.put_blob(kind, b"c", b"0")
+    for step in (b"1", b"2"):
+        store.append_delta(kind, b"c", step)
+    store.journal.close()
+    away = Store(options_for(killed_copy(store, tmp_path / "away")))
+    away.register_snapshots(kind, lambda _key: None)
+    away.close()
+    for _ in range(2):
+        again = Store(options_for(tmp_path / "away"))
+        assert again.report.replayed_records == 0, "the log does not wait for an owner"
+        assert (list(again.list_blobs(kind)), list(again.deltas(kind))) == ([(b"c", b"0")], [(b"c", [b"1", b"2"])])
+        again.close()
+    claimed = Store(options_for(tmp_path / "away"))
+    claimed.register_snapshots(kind, bodies.get)
+    bodies[b"c"] = b"0123"
+    claimed.append_delta(kind, b"c", b"3")
+    torn = Store(options_for(killed_copy(claimed, tmp_path / "torn")))
+    assert list(torn.deltas(kind)) == [(b"c", [b"1", b"2", b"3"])]
+    torn.close()
+    claimed.close()
+    last = Store(options_for(tmp_path / "away"))
+    assert (list(last.list_blobs(kind)), list(last.deltas(kind))) == ([(b"c", b"0123")], [])
+    last.close()
+
+
+@pytest.mark.parametrize("is_delete", [False, True])
+def test_a_new_body_ends_what_waited_for_the_old_one(is_delete: bool, tmp_path: Path) -> None:
+    kind = BlobKind.CONSUMER_STATE
+    store = Store(options_for(tmp_path / "live"))
+    store.put_blob(kind, b"c", b"0")
+    store.append_delta(kind, b"c", b"1")
+    store.checkpoint_and_wait()
+    if is_delete:
+        assert store.delete_blob(kind, b"c")
+    else:
+        store.put_blob(kind, b"c", b"new")
+    expected = [] if is_delete else [(b"c", b"new")]
+    for path in (killed_copy(store, tmp_path / "killed"), tmp_path / "live"):
+        store.close()
+        again = Store(options_for(path))
+        assert (list(again.list_blobs(kind)), list(again.deltas(kind))) == (expected, [])
+        again.close()
 
 
 @pytest.mark.capability("JS42")
