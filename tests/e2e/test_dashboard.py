@@ -10,23 +10,30 @@ import re
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import paho.mqtt.client
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from paho.mqtt.enums import CallbackAPIVersion
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect
+from playwright.sync_api import expect
 
-from tests.support.dashboard import DashboardBox, Sensor, fill_with_data, open_browser
+from tests.support.dashboard import (
+    NARROWEST_PX,
+    RESULTS,
+    DashboardBox,
+    Sensor,
+    Visits,
+    fill_with_data,
+    log_in,
+    open_browser,
+    violations,
+)
 from tests.support.web_client import ADMIN, PASSWORD
 
 # A page is looked at by axe, which takes a second of processor time each on a busy machine.
 pytestmark = [pytest.mark.capability("MO11"), pytest.mark.slow, pytest.mark.timeout(300)]
 
-RESULTS = Path(__file__).resolve().parents[2] / "results" / "dashboard"
 PAGES = (
     "",
     "flow",
@@ -54,7 +61,6 @@ PAGES = (
 )
 LOAD_S_MAX = 1.0
 UPDATE_S_MAX = 1.0
-NARROWEST_PX = 360
 expect.set_options(timeout=10_000)
 
 
@@ -73,8 +79,8 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DashboardBox]:
 
 
 @pytest.fixture(scope="module")
-def cookies(box: DashboardBox, chromium: Chromium) -> list[dict[str, object]]:
-    """Claims the box in the browser, the first thing anybody does; the cookies of its administrator."""
+def cookie(box: DashboardBox, chromium: Chromium) -> str:
+    """Claims the box in the browser, the first thing anybody does; the cookie of its administrator."""
     context = chromium.new_context()
     page = context.new_page()
     page.goto(box.url)
@@ -93,79 +99,24 @@ def cookies(box: DashboardBox, chromium: Chromium) -> list[dict[str, object]]:
     page.get_by_label("One-time code").fill(box.setup_code)
     page.get_by_role("button", name="Claim this box").click()
     expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
-    kept = [dict(cookie) for cookie in context.cookies()]
+    (kept,) = context.cookies()
     context.close()
-    return kept
+    return f"{kept['name']}={kept['value']}"
 
 
 @pytest.fixture(scope="module")
-def site(box: DashboardBox, cookies: list[dict[str, object]]) -> Iterator[DashboardBox]:
+def site(box: DashboardBox, cookie: str) -> Iterator[DashboardBox]:
     """The claimed box with data in it and a program that sends readings."""
     fill_with_data(box.admin(), box)
     with Sensor(box.port, "press-line", "site.press.temperature"):
         yield box
 
 
-class Visit:
-    """A page of somebody, with what it asked of whom and what went wrong in it."""
-
-    def __init__(self, context: BrowserContext, url: str) -> None:
-        self.context = context
-        self.page: Page = context.new_page()
-        self.url = url
-        self.foreign: list[str] = []
-        self.errors: list[str] = []
-        self.page.on("request", self._asked)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", self._said)
-
-    def _said(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self.errors.append(message.text)
-
-    def _asked(self, request: Request) -> None:
-        if not request.url.startswith((self.url, "data:", "blob:")):
-            self.foreign.append(request.url)
-
-    def go(self, place: str) -> Page:
-        self.page.goto(f"{self.url}/#/{place}")
-        return self.page
-
-    def settle(self) -> None:
-        """Until the page shows data, or says why it cannot."""
-        expect(self.page.locator("main h1")).to_be_visible()
-        expect(self.page.locator("main .waiting")).to_have_count(0)
-
-
 @pytest.fixture
-def visit(site: DashboardBox, chromium: Chromium, cookies: list[dict[str, object]]) -> Iterator[Callable[..., Visit]]:
+def visit(site: DashboardBox, chromium: Chromium, cookie: str) -> Iterator[Visits]:
     """Opens pages as the administrator, or as nobody; all are closed afterwards."""
-    contexts: list[BrowserContext] = []
-
-    def opened(*, is_admin: bool = True, width: int = 1280, theme: str = "light") -> Visit:
-        scheme = "dark" if theme == "dark" else "light"
-        size = {"width": width, "height": 900 if width > 600 else 780}
-        context = chromium.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-        contexts.append(context)
-        if is_admin:
-            context.add_cookies(cookies)  # type: ignore[arg-type]
-        return Visit(context, site.url)
-
-    yield opened
-    for context in contexts:
-        context.close()
-
-
-def violations(page: Page) -> list[str]:
-    """What axe finds: rule, element, what to do."""
-    rules = Axe().run(page).response["violations"]
-    return [f"{rule['id']}: {node['target']} {node.get('failureSummary')}" for rule in rules for node in rule["nodes"]]
-
-
-def log_in(page: Page, name: str, password: str = PASSWORD) -> None:
-    page.get_by_label("Name").fill(name)
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Log in").click()
+    with Visits(chromium, site.url, cookie) as visits:
+        yield visits
 
 
 def file_name(place: str) -> str:
@@ -173,9 +124,7 @@ def file_name(place: str) -> str:
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1280), ("dark", NARROWEST_PX)])
-def test_every_page_is_accessible_fits_and_asks_nobody_else(
-    visit: Callable[..., Visit], theme: str, width: int
-) -> None:
+def test_every_page_is_accessible_fits_and_asks_nobody_else(visit: Visits, theme: str, width: int) -> None:
     somebody = visit(theme=theme, width=width)
     found: dict[str, object] = {}
     for place in PAGES:
@@ -187,12 +136,11 @@ def test_every_page_is_accessible_fits_and_asks_nobody_else(
         if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
             found[f"{place} too wide"] = page.evaluate("document.documentElement.scrollWidth")
     assert found == {}
-    assert somebody.foreign == []
     # What this machine or this box cannot say is told as a problem, and Chromium writes refused requests down.
     assert [error for error in somebody.errors if "501" not in error] == []
 
 
-def test_the_page_loads_cold_within_a_second_and_paints_before_data(visit: Callable[..., Visit]) -> None:
+def test_the_page_loads_cold_within_a_second_and_paints_before_data(visit: Visits) -> None:
     times = []
     for _ in range(3):
         somebody = visit()
@@ -207,7 +155,7 @@ def test_the_page_loads_cold_within_a_second_and_paints_before_data(visit: Calla
     expect(slow.page.get_by_role("heading", name="Leafbox")).to_be_visible()
 
 
-def test_wrong_passwords_lock_out_and_say_so(visit: Callable[..., Visit], site: DashboardBox) -> None:
+def test_wrong_passwords_lock_out_and_say_so(visit: Visits, site: DashboardBox) -> None:
     page = visit(is_admin=False).go("")
     expect(page.get_by_role("button", name="Log in")).to_be_visible()
     page.screenshot(path=RESULTS / "login.png")
@@ -222,7 +170,7 @@ def test_wrong_passwords_lock_out_and_say_so(visit: Callable[..., Visit], site: 
     expect(page.get_by_role("alert")).to_contain_text("throttled")
 
 
-def test_a_viewer_cannot_purge_but_an_operator_can(visit: Callable[..., Visit], site: DashboardBox) -> None:
+def test_a_viewer_cannot_purge_but_an_operator_can(visit: Visits, site: DashboardBox) -> None:
     page = visit(is_admin=False).go("streams/scratch")
     log_in(page, "vera")
     purge = page.get_by_role("button", name="Purge", exact=True)
@@ -248,7 +196,7 @@ def test_a_viewer_cannot_purge_but_an_operator_can(visit: Callable[..., Visit], 
     assert site.admin().get("streams/scratch").json["state"]["messages"] == 12
 
 
-def test_an_ended_session_leads_to_the_login_and_back(visit: Callable[..., Visit], site: DashboardBox) -> None:
+def test_an_ended_session_leads_to_the_login_and_back(visit: Visits, site: DashboardBox) -> None:
     page = visit(is_admin=False).go("connections")
     log_in(page, "otto")
     expect(page.get_by_role("heading", name="Connections")).to_be_visible()
@@ -261,7 +209,7 @@ def test_an_ended_session_leads_to_the_login_and_back(visit: Callable[..., Visit
     expect(page.get_by_role("heading", name="Connections")).to_be_visible()
 
 
-def test_another_origin_can_change_nothing(visit: Callable[..., Visit], site: DashboardBox) -> None:
+def test_another_origin_can_change_nothing(visit: Visits, site: DashboardBox) -> None:
     """The other page is on the same host, so that even a strict cookie is sent: only its origin tells it apart."""
 
     class Evil(http.server.BaseHTTPRequestHandler):
@@ -276,7 +224,8 @@ def test_another_origin_can_change_nothing(visit: Callable[..., Visit], site: Da
 
     with http.server.HTTPServer(("127.0.0.1", 0), Evil) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        page = visit().page
+        somebody = visit()
+        page = somebody.page
         page.goto(f"http://127.0.0.1:{server.server_port}/")
         page.evaluate(
             "url => fetch(url, {method: 'POST', mode: 'no-cors', credentials: 'include', body: '{\"name\": \"EVIL\"}',"
@@ -287,11 +236,14 @@ def test_another_origin_can_change_nothing(visit: Callable[..., Visit], site: Da
         reading = "url => fetch(url, {credentials: 'include'}).then(() => 'read', () => 'refused')"
         read = page.evaluate(reading, status)
         server.shutdown()
+    # Here the other page is what the test is about; nothing of the dashboard's asked it anything.
+    assert {url.rsplit("/", 1)[0] for url in somebody.foreign} == {f"http://127.0.0.1:{server.server_port}"}
+    somebody.foreign.clear()
     assert read == "refused"
     assert site.admin().get("streams/EVIL").status == 404
 
 
-def test_a_published_message_is_on_screen_within_a_second(visit: Callable[..., Visit], site: DashboardBox) -> None:
+def test_a_published_message_is_on_screen_within_a_second(visit: Visits, site: DashboardBox) -> None:
     page = visit().go("live?subject=watch.%3E")
     expect(page.get_by_text("listening")).to_be_visible()
     admin = site.admin()
@@ -310,7 +262,7 @@ def test_a_published_message_is_on_screen_within_a_second(visit: Callable[..., V
     expect(page.get_by_text("no stream keeps this subject")).to_be_visible()
 
 
-def test_the_page_says_that_it_is_offline_and_reconnects(visit: Callable[..., Visit], site: DashboardBox) -> None:
+def test_the_page_says_that_it_is_offline_and_reconnects(visit: Visits, site: DashboardBox) -> None:
     page = visit().go("streams")
     expect(page.get_by_role("link", name="readings")).to_be_visible()
     page.wait_for_timeout(1000)
@@ -325,7 +277,7 @@ def test_the_page_says_that_it_is_offline_and_reconnects(visit: Callable[..., Vi
     site.admin().delete("streams/afterwards")
 
 
-def test_a_stream_is_made_in_plain_words_and_its_messages_read(visit: Callable[..., Visit], site: DashboardBox) -> None:
+def test_a_stream_is_made_in_plain_words_and_its_messages_read(visit: Visits, site: DashboardBox) -> None:
     page = visit().go("streams")
     page.get_by_role("button", name="New stream").click()
     dialog = page.get_by_role("dialog")
@@ -346,7 +298,7 @@ def test_a_stream_is_made_in_plain_words_and_its_messages_read(visit: Callable[.
     expect(page.get_by_text("a1 61 76 18 2a")).to_be_visible()
 
 
-def test_a_device_added_on_the_page_sends_its_first_reading(visit: Callable[..., Visit], site: DashboardBox) -> None:
+def test_a_device_added_on_the_page_sends_its_first_reading(visit: Visits, site: DashboardBox) -> None:
     page = visit().go("devices")
     page.get_by_role("button", name="Add a device").first.click()
     page.get_by_role("dialog").get_by_label("Name").fill("pump-1")
@@ -376,7 +328,7 @@ def test_a_device_added_on_the_page_sends_its_first_reading(visit: Callable[...,
     assert site.admin().get("devices").json["devices"] == []
 
 
-def test_a_configuration_is_checked_applied_and_taken_back(visit: Callable[..., Visit], site: DashboardBox) -> None:
+def test_a_configuration_is_checked_applied_and_taken_back(visit: Visits, site: DashboardBox) -> None:
     somebody = visit()
     page = somebody.go("config")
     editor = page.get_by_label("Text of the configuration")
@@ -415,7 +367,7 @@ def test_a_configuration_is_checked_applied_and_taken_back(visit: Callable[..., 
     expect(editor).to_have_value(config["text"])
 
 
-def test_the_keyboard_reaches_everything(visit: Callable[..., Visit]) -> None:
+def test_the_keyboard_reaches_everything(visit: Visits) -> None:
     somebody = visit()
     page = somebody.go("")
     somebody.settle()
@@ -435,7 +387,7 @@ def test_the_keyboard_reaches_everything(visit: Callable[..., Visit]) -> None:
         expect(page.locator("main h1")).to_have_text(name)
 
 
-def test_the_theme_is_chosen_and_kept_and_a_chart_has_its_table(visit: Callable[..., Visit]) -> None:
+def test_the_theme_is_chosen_and_kept_and_a_chart_has_its_table(visit: Visits) -> None:
     somebody = visit()
     page = somebody.go("")
     somebody.settle()

@@ -83,6 +83,7 @@ ADMINS_ONLY = {
     "list_people", "add_person", "remove_person", "list_tokens", "add_token", "remove_token", "list_audit",
     "list_backups", "create_backup", "download_backup", "verify_backup", "restore_backup", "get_config",
     "check_config", "diff_config", "apply_config", "confirm_config", "revert_config", "add_uplink", "remove_uplink",
+    "add_bridge", "remove_bridge",
 }  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """The dashboard as a person meets it: `leafbox run` as it is, with data in it, and Debian's Chromium.
 
 `DashboardBox` is the whole appliance, its web process supervised by core; `Sensor` keeps sending readings over NATS;
-`open_browser` starts Chromium without what it does behind one's back.
+`open_browser` starts Chromium without what it does behind one's back; a `Visit` is a page of somebody, with what it
+asked of whom. Screenshots are kept in `results/dashboard/`.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import psutil
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from leafbox.app.control_client import ask
 from leafbox.protocol.control import FILE_NAME, Control
@@ -32,7 +34,10 @@ from tests.support.web_client import ADMIN, PASSWORD, Browser
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "leafbox"
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+RESULTS = Path(__file__).resolve().parents[2] / "results" / "dashboard"
 READY_S = 90.0
+NARROWEST_PX = 360
+WIDE_PX = 1280
 # Without these Chromium looks for updates, hosts and services of its maker at every start.
 FLAGS = (
     "--no-sandbox",
@@ -121,6 +126,13 @@ class DashboardBox:
         """A visitor of the API who is not logged in."""
         return Browser(self.url)
 
+    def claim(self) -> Browser:
+        """Become its administrator, by the API."""
+        browser = self.browser()
+        answer = browser.post("setup", {"code": self.setup_code, "name": ADMIN, "password": PASSWORD})
+        assert answer.status == 200, answer.body
+        return browser
+
     def admin(self) -> Browser:
         """The administrator at the API, of a box that was claimed."""
         return self.browser().login(ADMIN, PASSWORD)
@@ -174,6 +186,100 @@ class Sensor:
             if b"PING\r\n" in received:
                 with contextlib.suppress(OSError):
                     self._socket.sendall(b"PONG\r\n")
+
+
+class Visit:
+    """A page of somebody, with what it asked of whom and what went wrong in it."""
+
+    def __init__(self, context: BrowserContext, url: str) -> None:
+        self.context = context
+        self.page: Page = context.new_page()
+        self.url = url
+        self.foreign: list[str] = []
+        self.errors: list[str] = []
+        self.page.on("request", self._asked)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._said)
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
+
+    def _asked(self, request: Request) -> None:
+        if not request.url.startswith((f"{self.url}/", "data:", "blob:")):
+            self.foreign.append(request.url)
+
+    def go(self, place: str) -> Page:
+        """Open a page of the dashboard."""
+        self.page.goto(f"{self.url}/#/{place}")
+        return self.page
+
+    def settle(self) -> None:
+        """Until the page shows data, or says why it cannot."""
+        expect(self.page.locator("main h1")).to_be_visible()
+        expect(self.page.locator("main .waiting")).to_have_count(0)
+
+    def look(self, name: str) -> None:
+        """What is shown now, light, dark and on a phone: kept as pictures, axe finds nothing, nothing is too wide."""
+        found: list[str] = []
+        for theme, width in (("light", WIDE_PX), ("dark", WIDE_PX), ("dark", NARROWEST_PX)):
+            self.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+            self.page.set_viewport_size({"width": width, "height": 900})
+            self.page.screenshot(path=RESULTS / f"{name}-{theme}-{width}.png", full_page=True)
+            found += [f"{theme} {width}: {text}" for text in violations(self.page)]
+            if self.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+                found.append(f"wider than {width} px")
+        self.page.emulate_media(color_scheme="light")
+        self.page.set_viewport_size({"width": WIDE_PX, "height": 900})
+        assert found == []
+
+
+class Visits:
+    """Opens pages of one box in one browser and closes them at the end, when none may have asked anybody else."""
+
+    def __init__(self, chromium: Chromium, url: str, cookie: str = "") -> None:
+        """`cookie`: of the session of whom the pages are, as `name=value`."""
+        self._chromium = chromium
+        self._url = url
+        self._cookie = cookie
+        self._all: list[Visit] = []
+
+    def __enter__(self) -> Self:
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for each in self._all:
+            each.context.close()
+        if kind is None:
+            assert [url for each in self._all for url in each.foreign] == []
+
+    def __call__(self, *, is_admin: bool = True, width: int = WIDE_PX, theme: str = "light") -> Visit:
+        """A new page, of the one with the session or of nobody."""
+        context = self._chromium.new_context(
+            viewport={"width": width, "height": 900 if width > 600 else 780},
+            color_scheme="dark" if theme == "dark" else "light",
+            reduced_motion="reduce",
+            accept_downloads=True,
+        )
+        if is_admin and self._cookie:
+            name, _, value = self._cookie.partition("=")
+            context.add_cookies([{"name": name, "value": value, "url": self._url}])
+        self._all.append(Visit(context, self._url))
+        return self._all[-1]
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds: rule, element, what to do."""
+    rules = Axe().run(page).response["violations"]
+    return [f"{rule['id']}: {node['target']} {node.get('failureSummary')}" for rule in rules for node in rule["nodes"]]
+
+
+def log_in(page: Page, name: str, password: str = PASSWORD) -> None:
+    """Fill in the login and send it."""
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
 
 
 @contextmanager

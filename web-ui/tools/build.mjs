@@ -9,7 +9,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { build } from "esbuild";
+import { build, transformSync } from "esbuild";
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const OUTPUT = resolve(process.argv[2] ?? join(ROOT, "../appliance/leafbox/web/static"));
@@ -33,6 +33,26 @@ function sourceDigest() {
   return digest.digest("hex");
 }
 
+/** What a module of the sources exports; Node does not read TypeScript, and these need nothing but themselves. */
+async function exported(path) {
+  const { code } = transformSync(readFileSync(path, "utf8"), { loader: "ts", format: "esm" });
+  return import(`data:text/javascript;base64,${Buffer.from(code).toString("base64")}`);
+}
+
+// The English texts are in the page already, so a catalogue is told apart by short keys: 4 kB less.
+const catalogues = {
+  name: "catalogues",
+  setup({ onLoad }) {
+    onLoad({ filter: /i18n\/[a-z]{2}\.ts$/ }, async ({ path }) => {
+      const { keyOf } = await exported(join(ROOT, "src/i18n/key.ts"));
+      const texts = Object.entries((await exported(path)).default);
+      const short = Object.fromEntries(texts.map(([english, text]) => [keyOf(english), text]));
+      if (Object.keys(short).length !== texts.length) throw new Error(`${path}: two texts have one key; see src/i18n/key.ts`);
+      return { contents: `export default ${JSON.stringify(short)}`, loader: "js" };
+    });
+  },
+};
+
 const result = await build({
   absWorkingDir: ROOT,
   entryPoints: [
@@ -48,6 +68,7 @@ const result = await build({
   target: ["es2022", "chrome123", "firefox120", "safari17.5"],
   jsx: "automatic",
   jsxImportSource: "preact",
+  plugins: [catalogues],
   minify: true,
   charset: "utf8",
   legalComments: "none",

@@ -111,12 +111,23 @@ export type BoxEvents = {
 export type Bridge = {
   backlog_bytes: number;
   backlog_messages: number;
+  inbound: BridgeRule[];
   name: string;
   next_step: string;
+  origin: string;
+  outbound: BridgeRule[];
   sentence: string;
   severity: "ok" | "info" | "warning" | "critical";
   state: string;
   url: string;
+};
+
+/** A branch of topics that crosses a bridge. */
+export type BridgeRule = {
+  filter: string;
+  local_prefix: string;
+  qos: number;
+  remote_prefix: string;
 };
 
 /** All bridges. */
@@ -483,6 +494,26 @@ export type Logs = {
 /** A backup to be made; with a passphrase it is encrypted. */
 export type NewBackup = {
   passphrase?: string | null;
+};
+
+/** A bridge to be made. */
+export type NewBridge = {
+  account?: string | null;
+  inbound?: NewBridgeRule[];
+  name: string;
+  outbound?: NewBridgeRule[];
+  password?: string;
+  url: string;
+  user?: string;
+  version?: "3.1.1" | "5";
+};
+
+/** Topics to carry. The filter is about what follows the prefixes, so one rule names both sides. */
+export type NewBridgeRule = {
+  filter: string;
+  local_prefix?: string;
+  qos?: number;
+  remote_prefix?: string;
 };
 
 /** A bucket to be made. */
@@ -1022,6 +1053,18 @@ export interface Operations {
     query: Record<never, never>;
     body: undefined;
     answer: Bridges;
+  };
+  "POST /bridges": {
+    path: Record<never, never>;
+    query: Record<never, never>;
+    body: NewBridge;
+    answer: Bridge;
+  };
+  "DELETE /bridges/{name}": {
+    path: { name: string };
+    query: Record<never, never>;
+    body: undefined;
+    answer: Done;
   };
   "GET /certificates": {
     path: Record<never, never>;

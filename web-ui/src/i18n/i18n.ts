@@ -1,18 +1,20 @@
 // The words of the page. The English text is the key and stands where it is used; other languages are catalogues from
-// English to theirs, loaded only when chosen. A test holds each catalogue to the texts the sources use.
+// English to theirs, loaded only when chosen; the build puts a short key (key.ts) in the place of the English text. A
+// test holds each catalogue to the texts the sources use.
 import { signal } from "@preact/signals";
+import { keyOf } from "./key.ts";
 
 export const LANGUAGES = { en: "English", de: "Deutsch" } as const;
 export type Language = keyof typeof LANGUAGES;
 type Values = Record<string, string | number>;
 
 const STORED = "leafbox.language";
-const catalogue = signal<Readonly<Record<string, string>>>({});
+const catalogue = signal<Readonly<Record<string, string>> | null>(null);
 export const language = signal<Language>("en");
 
 /** The text in the page's language, `{name}` replaced by its value. */
 export function t(text: string, values?: Values): string {
-  const translated = catalogue.value[text] ?? text;
+  const translated = catalogue.value?.[keyOf(text)] ?? text;
   return values ? translated.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole)) : translated;
 }
 
@@ -23,7 +25,7 @@ export function plural(count: number, one: string, many: string): string {
 
 /** Show the page in one language from now on, in this browser. */
 export async function speak(wanted: Language): Promise<void> {
-  catalogue.value = wanted === "de" ? (await import("./de.ts")).default : {};
+  catalogue.value = wanted === "de" ? (await import("./de.ts")).default : null;
   language.value = wanted;
   document.documentElement.lang = wanted;
   try {

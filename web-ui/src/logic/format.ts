@@ -67,3 +67,8 @@ export function parseSize(text: string): number | null {
   const power = found[2] ? "kmgt".indexOf(found[2].toLowerCase()) + 1 : 0;
   return Math.round(Number(found[1]) * 1024 ** power);
 }
+
+/** What stands between spaces or commas. */
+export function words(text: string): string[] {
+  return text.split(/[\s,]+/).filter(Boolean);
+}

@@ -22,6 +22,8 @@ export interface ChartProps {
 
 // Rows of the table; the newest are what is looked for, the CSV of the history has them all.
 const TABLE_ROWS = 60;
+// The first seconds of a young box would be drawn as if they were an hour.
+const SPAN_S_MIN = 60;
 // Bytes are written in powers of 1024, so their lines stand at powers of two.
 const BINARY_STEPS = Array.from({ length: 60 }, (_, power) => 2 ** power);
 
@@ -113,7 +115,7 @@ function options(element: HTMLElement, series: readonly Series[], format: (value
     width: Math.max(200, element.clientWidth),
     height,
     cursor: { y: false, drag: { x: true, y: false } },
-    scales: { y: { range: (_plot, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.12 : 1] } },
+    scales: { x: { range: (_plot, low, high) => [Math.min(low, high - SPAN_S_MIN), high] }, y: { range: (_plot, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.12 : 1] } },
     axes: [
       { ...axis, size: 30, values: (_plot, ticks) => ticks.map((tick) => clock(tick, ticks)) },
       { ...axis, size: 62, ...(/i?B/.test(format(1)) ? { incrs: BINARY_STEPS } : {}), values: (_plot, ticks) => ticks.map((tick) => format(tick)) },

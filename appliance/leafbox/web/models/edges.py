@@ -198,6 +198,15 @@ class Connections(Told):
     at_s: float = 0
 
 
+class BridgeRule(Told):
+    """A branch of topics that crosses a bridge."""
+
+    filter: str
+    qos: int = 1
+    local_prefix: str = ""
+    remote_prefix: str = ""
+
+
 class Bridge(Told):
     """A bridge to another MQTT broker."""
 
@@ -209,9 +218,34 @@ class Bridge(Told):
     next_step: str = ""
     backlog_messages: int = 0
     backlog_bytes: int = 0
+    outbound: list[BridgeRule] = []
+    inbound: list[BridgeRule] = []
+    origin: str = Field(default="command", description="configuration: it is changed there only.")
 
 
 class Bridges(Told):
     """All bridges."""
 
     bridges: list[Bridge]
+
+
+class NewBridgeRule(Asked):
+    """Topics to carry. The filter is about what follows the prefixes, so one rule names both sides."""
+
+    filter: str = Field(min_length=1, max_length=1024)
+    qos: int = Field(default=1, ge=0, le=2)
+    local_prefix: str = Field(default="", max_length=256)
+    remote_prefix: str = Field(default="", max_length=256)
+
+
+class NewBridge(Asked):
+    """A bridge to be made."""
+
+    name: str = Field(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9_-]+$")
+    url: str = Field(min_length=1, max_length=1024, description="mqtt://host:1883 or mqtts://host:8883")
+    outbound: list[NewBridgeRule] = Field(default=[], max_length=64)
+    inbound: list[NewBridgeRule] = Field(default=[], max_length=64)
+    user: str = Field(default="", max_length=256)
+    password: str = Field(default="", max_length=256)
+    version: Literal["3.1.1", "5"] = "5"
+    account: str | None = Field(default=None, max_length=256)

@@ -11,12 +11,14 @@ from leafbox.web.connections import connections_of, kick
 from leafbox.web.core import LONG_TIMEOUT_S
 from leafbox.web.models.base import Done
 from leafbox.web.models.edges import (
+    Bridge,
     Bridges,
     Connections,
     Device,
     DeviceCredential,
     Devices,
     HubSnippet,
+    NewBridge,
     NewDevice,
     NewUplink,
     Outages,
@@ -31,6 +33,8 @@ from leafbox.web.uplinks import addition_of, outages_of, snippet_of, test_of, up
 router = resource("edges")
 
 Name = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+MQTT_LEVELS = {"3.1.1": 4, "5": 5}
+"""The protocol level that says it on the wire, and to core."""
 Cid = Annotated[int, Path(ge=1, le=2**53)]
 
 
@@ -144,7 +148,7 @@ async def test_uplink(request: Request, name: Name) -> UplinkTest:
     responses=documented(404),
 )
 async def control_uplink(request: Request, name: Name, action: Literal["pause", "resume", "drain"]) -> Uplink:
-    """Pause, go on, or send everything that waits and then pause."""
+    """Pause, go on, or send what waits without the link's own limits of speed until nothing does."""
     return uplink_of(await box_of(request).core.request(f"uplink.{action}", {"name": name}, LONG_TIMEOUT_S))
 
 
@@ -176,6 +180,33 @@ async def get_hub_snippet(request: Request, name: Name) -> HubSnippet:
 async def list_bridges(request: Request) -> Bridges:
     """Bridges to other MQTT brokers."""
     return told(Bridges, await box_of(request).core.document("bridge.list"))
+
+
+@router.post(
+    "/bridges",
+    operation_id="add_bridge",
+    status_code=201,
+    dependencies=may("admin", "bridges"),
+    tags=["bridges"],
+    responses=documented(409),
+)
+async def add_bridge(request: Request, given: NewBridge) -> Bridge:
+    """Carry topics to another broker and back, without a restart; they are kept while it is away."""
+    body = filled(**given.model_dump()) | {"version": MQTT_LEVELS[given.version]}
+    return told(Bridge, await box_of(request).core.request("bridge.add", body))
+
+
+@router.delete(
+    "/bridges/{name}",
+    operation_id="remove_bridge",
+    dependencies=may("admin", "bridges"),
+    tags=["bridges"],
+    responses=documented(404, 409),
+)
+async def remove_bridge(request: Request, name: Name) -> Done:
+    """Take a bridge down for good; what waits stays in its local streams."""
+    await box_of(request).core.request("bridge.remove", {"name": name})
+    return Done()
 
 
 @router.get(

@@ -5,7 +5,7 @@ import { call } from "../../api/client.ts";
 import { useResource } from "../../api/resource.ts";
 import type { Device, DeviceCredential } from "../../api/types.ts";
 import { t } from "../../i18n/i18n.ts";
-import { count } from "../../logic/format.ts";
+import { count, words } from "../../logic/format.ts";
 import { go, link, place } from "../../router.ts";
 import { may, needs } from "../../session.ts";
 import { Sparkline } from "../../ui/chart.tsx";
@@ -92,9 +92,8 @@ function AddDevice({ onClose }: { onClose: () => void }): JSX.Element {
   const [made, setMade] = useState<DeviceCredential | null>(null);
   if (made) return <CredentialDialog made={made} onClose={onClose} />;
   const isNameWrong = name !== "" && !/^[A-Za-z0-9_-]+$/.test(name);
-  const subjects = (text: string): string[] => text.split(/[\s,]+/).filter(Boolean);
   const add = async (): Promise<void> => {
-    setMade(await call("POST /devices", { body: { name, publish: subjects(publish), subscribe: subjects(subscribe) } }));
+    setMade(await call("POST /devices", { body: { name, publish: words(publish), subscribe: words(subscribe) } }));
   };
   return (
     <FormDialog title={t("Add a device")} action={t("Add")} onSubmit={add} onClose={() => {}} onCancel={onClose}>

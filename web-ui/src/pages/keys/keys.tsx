@@ -6,9 +6,10 @@ import { useResource } from "../../api/resource.ts";
 import type { KeyEntry } from "../../api/types.ts";
 import { t } from "../../i18n/i18n.ts";
 import { bytes, duration, parseDuration } from "../../logic/format.ts";
-import { go, link, place } from "../../router.ts";
+import { link, place } from "../../router.ts";
 import { accountQuery, may, needs } from "../../session.ts";
 import { BodyView, brief } from "../../ui/body.tsx";
+import { Collection, DeleteWhole, type Making } from "../../ui/collection.tsx";
 import { Confirm, Dialog, FormDialog } from "../../ui/dialog.tsx";
 import { TextField } from "../../ui/form.tsx";
 import { Badge, Button, Card, Empty, Facts, Loaded, Notice, PageHead, When } from "../../ui/parts.tsx";
@@ -21,50 +22,28 @@ export function Keys(): JSX.Element {
 
 function AllBuckets(): JSX.Element {
   const buckets = useResource("GET /kv", { query: accountQuery.value }, { on: ["streams"], everyMs: 5000 });
-  const [isAdding, setAdding] = useState(false);
-  const add = (
-    <Button icon="plus" look="primary" onPress={() => setAdding(true)} isOff={!may("operator")} why={t(needs("operator"))}>
-      {t("New bucket")}
-    </Button>
-  );
   return (
-    <>
-      <PageHead title={t("Key-value")} actions={add}>
-        {t("A bucket keeps the newest value of each key, and as many old ones as you like.")}
-      </PageHead>
-      <Card>
-        <Loaded resource={buckets}>
-          {(value) => (
-            <Table
-              name={t("Buckets")}
-              rows={value.buckets}
-              rowKey={(bucket) => bucket.name}
-              empty={<Empty icon="key" title={t("No bucket yet")} action={add} />}
-              columns={[
-                { name: t("Name"), cell: (bucket) => bucket.name, show: (bucket) => <a href={link(["kv", bucket.name])}>{bucket.name}</a> },
-                { name: t("Keys"), cell: (bucket) => bucket.keys, isNumber: true },
-                { name: t("Size"), cell: (bucket) => bucket.bytes, show: (bucket) => bytes(bucket.bytes), isNumber: true },
-                { name: t("Values kept"), cell: (bucket) => bucket.history, isNumber: true },
-                { name: t("Forgets after"), cell: (bucket) => bucket.ttl_s, show: (bucket) => (bucket.ttl_s ? duration(bucket.ttl_s) : t("never")) },
-                { name: t("Description"), cell: (bucket) => bucket.description },
-              ]}
-            />
-          )}
-        </Loaded>
-      </Card>
-      {isAdding && (
-        <NewBucket
-          onClose={() => {
-            setAdding(false);
-            void buckets.reload();
-          }}
-        />
-      )}
-    </>
+    <Collection
+      page="kv"
+      title={t("Key-value")}
+      about={t("A bucket keeps the newest value of each key, and as many old ones as you like.")}
+      resource={buckets}
+      rows={(value) => value.buckets}
+      icon="key"
+      none={t("No bucket yet")}
+      makeLabel={t("New bucket")}
+      Make={NewBucket}
+      columns={[
+        { name: t("Keys"), cell: (bucket) => bucket.keys, isNumber: true },
+        { name: t("Size"), cell: (bucket) => bucket.bytes, show: (bucket) => bytes(bucket.bytes), isNumber: true },
+        { name: t("Values kept"), cell: (bucket) => bucket.history, isNumber: true },
+        { name: t("Forgets after"), cell: (bucket) => bucket.ttl_s, show: (bucket) => (bucket.ttl_s ? duration(bucket.ttl_s) : t("never")) },
+      ]}
+    />
   );
 }
 
-function NewBucket({ onClose }: { onClose: () => void }): JSX.Element {
+function NewBucket({ onClose }: Making): JSX.Element {
   const [name, setName] = useState("");
   const [history, setHistory] = useState("1");
   const [ttl, setTtl] = useState("");
@@ -128,18 +107,13 @@ function OneBucket({ name }: { name: string }): JSX.Element {
       {asked === "put" && <PutValue bucket={name} onClose={close} />}
       {shown !== null && <KeyDialog bucket={name} name={shown} onClose={close} />}
       {asked === "delete" && (
-        <Confirm
-          title={t("Delete {name}?", { name })}
-          action={t("Delete")}
-          typed={name}
+        <DeleteWhole
+          page="kv"
+          name={name}
+          loss={t("All its keys and values go with it. This cannot be undone.")}
+          onDelete={() => call("DELETE /kv/{bucket}", { path: { bucket: name }, query: accountQuery.value })}
           onClose={() => setAsked(null)}
-          onConfirm={async () => {
-            await call("DELETE /kv/{bucket}", { path: { bucket: name }, query: accountQuery.value });
-            go(["kv"]);
-          }}
-        >
-          <p>{t("All its keys and values go with it. This cannot be undone.")}</p>
-        </Confirm>
+        />
       )}
     </>
   );

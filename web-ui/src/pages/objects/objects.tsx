@@ -5,8 +5,9 @@ import { address, call } from "../../api/client.ts";
 import { useResource } from "../../api/resource.ts";
 import { t } from "../../i18n/i18n.ts";
 import { bytes, parseSize } from "../../logic/format.ts";
-import { go, link, place } from "../../router.ts";
+import { link, place } from "../../router.ts";
 import { accountQuery, may, needs } from "../../session.ts";
+import { Collection, DeleteWhole, type Making } from "../../ui/collection.tsx";
 import { Confirm, FormDialog } from "../../ui/dialog.tsx";
 import { TextField } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icons.tsx";
@@ -21,48 +22,26 @@ export function Objects(): JSX.Element {
 
 function AllStores(): JSX.Element {
   const stores = useResource("GET /objects", { query: accountQuery.value }, { on: ["streams"], everyMs: 5000 });
-  const [isAdding, setAdding] = useState(false);
-  const add = (
-    <Button icon="plus" look="primary" onPress={() => setAdding(true)} isOff={!may("operator")} why={t(needs("operator"))}>
-      {t("New store")}
-    </Button>
-  );
   return (
-    <>
-      <PageHead title={t("Objects")} actions={add}>
-        {t("A store keeps whole files, of any size that fits on flash, in pieces that messages can carry.")}
-      </PageHead>
-      <Card>
-        <Loaded resource={stores}>
-          {(value) => (
-            <Table
-              name={t("Object stores")}
-              rows={value.stores}
-              rowKey={(store) => store.name}
-              empty={<Empty icon="object" title={t("No store yet")} action={add} />}
-              columns={[
-                { name: t("Name"), cell: (store) => store.name, show: (store) => <a href={link(["objects", store.name])}>{store.name}</a> },
-                { name: t("Size"), cell: (store) => store.bytes, show: (store) => bytes(store.bytes), isNumber: true },
-                { name: t("Largest size"), cell: (store) => store.max_bytes, show: (store) => (store.max_bytes > 0 ? bytes(store.max_bytes) : "–"), isNumber: true },
-                { name: t("Description"), cell: (store) => store.description },
-              ]}
-            />
-          )}
-        </Loaded>
-      </Card>
-      {isAdding && (
-        <NewStore
-          onClose={() => {
-            setAdding(false);
-            void stores.reload();
-          }}
-        />
-      )}
-    </>
+    <Collection
+      page="objects"
+      title={t("Objects")}
+      about={t("A store keeps whole files, of any size that fits on flash, in pieces that messages can carry.")}
+      resource={stores}
+      rows={(value) => value.stores}
+      icon="object"
+      none={t("No store yet")}
+      makeLabel={t("New store")}
+      Make={NewStore}
+      columns={[
+        { name: t("Size"), cell: (store) => store.bytes, show: (store) => bytes(store.bytes), isNumber: true },
+        { name: t("Largest size"), cell: (store) => store.max_bytes, show: (store) => (store.max_bytes > 0 ? bytes(store.max_bytes) : "–"), isNumber: true },
+      ]}
+    />
   );
 }
 
-function NewStore({ onClose }: { onClose: () => void }): JSX.Element {
+function NewStore({ onClose }: Making): JSX.Element {
   const [name, setName] = useState("");
   const [size, setSize] = useState("");
   const parsed = size ? parseSize(size) : -1;
@@ -123,18 +102,13 @@ function OneStore({ name }: { name: string }): JSX.Element {
         </Loaded>
       </Card>
       {asked === "store" && (
-        <Confirm
-          title={t("Delete {name}?", { name })}
-          action={t("Delete")}
-          typed={name}
+        <DeleteWhole
+          page="objects"
+          name={name}
+          loss={t("All its objects go with it. This cannot be undone.")}
+          onDelete={() => call("DELETE /objects/{store}", { path: { store: name }, query: accountQuery.value })}
           onClose={() => setAsked(null)}
-          onConfirm={async () => {
-            await call("DELETE /objects/{store}", { path: { store: name }, query: accountQuery.value });
-            go(["objects"]);
-          }}
-        >
-          <p>{t("All its objects go with it. This cannot be undone.")}</p>
-        </Confirm>
+        />
       )}
       {asked?.startsWith("/") && (
         <Confirm

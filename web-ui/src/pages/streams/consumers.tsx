@@ -5,7 +5,7 @@ import { call } from "../../api/client.ts";
 import { useResource } from "../../api/resource.ts";
 import type { Consumer } from "../../api/types.ts";
 import { t } from "../../i18n/i18n.ts";
-import { count, parseDuration } from "../../logic/format.ts";
+import { count, parseDuration, words } from "../../logic/format.ts";
 import { accountQuery, may, needs } from "../../session.ts";
 import { Confirm, FormDialog } from "../../ui/dialog.tsx";
 import { Choices, TextField } from "../../ui/form.tsx";
@@ -99,7 +99,7 @@ function NewConsumer({ stream, onClose }: { stream: string; onClose: () => void 
   const [filter, setFilter] = useState("");
   const [start, setStart] = useState<"all" | "new" | "last_per_subject">("all");
   const add = (): Promise<unknown> =>
-    call("POST /streams/{name}/consumers", { path: { name: stream }, query: accountQuery.value, body: { name, filter_subjects: filter.split(/[\s,]+/).filter(Boolean), deliver_policy: start } });
+    call("POST /streams/{name}/consumers", { path: { name: stream }, query: accountQuery.value, body: { name, filter_subjects: words(filter), deliver_policy: start } });
   return (
     <FormDialog title={t("New consumer")} action={t("Make it")} onSubmit={add} onClose={onClose}>
       <TextField label={t("Name")} value={name} onChange={setName} isRequired hasFocus />

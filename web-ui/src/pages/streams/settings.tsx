@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { call, Problem } from "../../api/client.ts";
 import type { Stream, StreamAsked } from "../../api/types.ts";
 import { t } from "../../i18n/i18n.ts";
-import { bytes, duration, parseDuration, parseSize } from "../../logic/format.ts";
+import { bytes, duration, parseDuration, parseSize, words } from "../../logic/format.ts";
 import { accountQuery } from "../../session.ts";
 import { FormDialog } from "../../ui/dialog.tsx";
 import { Choices, SelectField, TextField } from "../../ui/form.tsx";
@@ -96,10 +96,6 @@ function LimitFields({ limits, onChange }: { limits: Limits; onChange: (limits: 
       </div>
     </div>
   );
-}
-
-function words(text: string): string[] {
-  return text.split(/[\s,]+/).filter(Boolean);
 }
 
 /** The limits that were written, as the API takes them. */

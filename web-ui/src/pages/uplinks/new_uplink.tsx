@@ -3,10 +3,12 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { call } from "../../api/client.ts";
 import { t } from "../../i18n/i18n.ts";
+import { words } from "../../logic/format.ts";
+import type { Making } from "../../ui/collection.tsx";
 import { FormDialog } from "../../ui/dialog.tsx";
 import { Choices, TextField } from "../../ui/form.tsx";
 
-export function NewUplink({ onClose }: { onClose: () => void }): JSX.Element {
+export function NewUplink({ onClose }: Making): JSX.Element {
   const [name, setName] = useState("");
   const [url, setUrl] = useState("");
   const [how, setHow] = useState<"creds" | "password" | "none">("creds");
@@ -21,7 +23,7 @@ export function NewUplink({ onClose }: { onClose: () => void }): JSX.Element {
         ...(name ? { name } : {}),
         ...(how === "creds" ? { credentials } : {}),
         ...(how === "password" ? { user, password } : {}),
-        forward: forward.split(/[\s,]+/).filter(Boolean),
+        forward: words(forward),
       },
     });
   return (

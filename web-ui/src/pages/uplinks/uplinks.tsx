@@ -3,11 +3,12 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { call } from "../../api/client.ts";
 import { useResource } from "../../api/resource.ts";
-import type { Bridges, Outage, Uplink, UplinkState, UplinkTest } from "../../api/types.ts";
+import type { Outage, Uplink, UplinkState, UplinkTest } from "../../api/types.ts";
 import { t } from "../../i18n/i18n.ts";
 import { bytes, count, duration, short } from "../../logic/format.ts";
 import { link } from "../../router.ts";
 import { may, needs } from "../../session.ts";
+import { useMaking } from "../../ui/collection.tsx";
 import { Confirm, Dialog } from "../../ui/dialog.tsx";
 import { HistoryCard } from "../../ui/history_chart.tsx";
 import { Icon } from "../../ui/icons.tsx";
@@ -15,17 +16,12 @@ import { Badge, Button, Card, Code, Empty, Facts, Loaded, Notice, PageHead, Wait
 import { TONES } from "../../ui/severity.ts";
 import { Table } from "../../ui/table.tsx";
 import { toast } from "../../ui/toasts.tsx";
+import { Bridges } from "./bridges.tsx";
 import { NewUplink } from "./new_uplink.tsx";
 
 export function Uplinks(): JSX.Element {
   const uplinks = useResource("GET /uplinks", {}, { document: "uplinks" });
-  const bridges = useResource("GET /bridges", {}, { document: "bridges" });
-  const [isAdding, setAdding] = useState(false);
-  const add = (
-    <Button icon="plus" look="primary" onPress={() => setAdding(true)} isOff={!may("admin")} why={t(needs("admin"))}>
-      {t("Link to a hub")}
-    </Button>
-  );
+  const { button: add, dialog } = useMaking(t("Link to a hub"), "admin", NewUplink, uplinks.reload);
   return (
     <>
       <PageHead title={t("Uplink")} actions={add}>
@@ -49,15 +45,8 @@ export function Uplinks(): JSX.Element {
           )
         }
       </Loaded>
-      {bridges.value.value && bridges.value.value.bridges.length > 0 && <BridgesCard bridges={bridges.value.value} />}
-      {isAdding && (
-        <NewUplink
-          onClose={() => {
-            setAdding(false);
-            void uplinks.reload();
-          }}
-        />
-      )}
+      <Bridges />
+      {dialog}
     </>
   );
 }
@@ -82,7 +71,7 @@ function OneUplink({ uplink, onChanged }: { uplink: Uplink; onChanged: () => Pro
         {isPaused ? t("Go on") : t("Pause")}
       </Button>
       <Button isSmall onPress={act("drain")} isOff={isOff || isPaused} why={why}>
-        {t("Send all, then pause")}
+        {t("Send all now")}
       </Button>
       <Button isSmall onPress={() => setAsked("snippet")}>
         {t("For the hub")}
@@ -152,7 +141,8 @@ function OneUplink({ uplink, onChanged }: { uplink: Uplink; onChanged: () => Pro
             void onChanged();
           }}
           onConfirm={async () => {
-            await call("DELETE /uplinks/{name}", { path: { name: uplink.name } });
+            // Written out in the dialog and confirmed with the name: what waits stays here.
+            await call("DELETE /uplinks/{name}", { path: { name: uplink.name }, query: { force: true } });
             toast("ok", t("{name} is removed", { name: uplink.name }));
           }}
         >
@@ -252,25 +242,5 @@ function Snippets({ name, onClose }: { name: string; onClose: () => void }): JSX
     <Dialog title={t("What the hub needs")} onClose={onClose} isWide>
       <Loaded resource={snippets}>{(value) => value.snippets.map((snippet) => <Code key={snippet.label} text={snippet.text} label={snippet.label} />)}</Loaded>
     </Dialog>
-  );
-}
-
-function BridgesCard({ bridges }: { bridges: Bridges }): JSX.Element {
-  return (
-    <Card title={t("Bridges to other MQTT brokers")}>
-      <Table
-        name={t("Bridges")}
-        rows={bridges.bridges}
-        rowKey={(bridge) => bridge.name}
-        empty={null}
-        columns={[
-          { name: t("Name"), cell: (bridge) => bridge.name },
-          { name: t("Broker"), cell: (bridge) => bridge.url, show: (bridge) => <code>{bridge.url}</code> },
-          { name: t("State"), cell: (bridge) => bridge.state, show: (bridge) => <Badge tone={TONES[bridge.severity]} hasDot>{t(bridge.state)}</Badge> },
-          { name: t("Waiting"), cell: (bridge) => bridge.backlog_messages, show: (bridge) => `${count(bridge.backlog_messages)} (${bytes(bridge.backlog_bytes)})`, isNumber: true },
-          { name: t("In words"), cell: (bridge) => `${bridge.sentence} ${bridge.next_step}` },
-        ]}
-      />
-    </Card>
   );
 }
