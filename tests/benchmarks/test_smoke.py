@@ -13,13 +13,19 @@ from tests.benchmarks.run import SCENARIOS, measure
 from tests.benchmarks.scenario import OURS, REAL, REAL_SYNCED, Metric, Scenario
 from tests.support.servers import ServerProcess
 
-pytestmark = pytest.mark.capability("C26")
+pytestmark = pytest.mark.capability("C26", "AP04")
 
 SMOKE_SCALE = 0.01
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param(one, id=one.name, marks=[pytest.mark.capability("AP44")] if one.group == "mqtt" else [])
+        for one in SCENARIOS
+    ],
+)
 def test_scenario_measures_the_real_server(scenario: Scenario) -> None:
     """Every metric gets a positive value; only a metric of the device may be missing (no loop device, no root)."""
     measured = measure(scenario, Placement.FREE, 1, SMOKE_SCALE, contenders=["real"])

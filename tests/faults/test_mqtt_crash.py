@@ -104,7 +104,7 @@ def test_sigkill_under_load(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.capability("MQ06")
+@pytest.mark.capability("MQ06", "AP02")
 @pytest.mark.parametrize("policy", ["drop", "random"])
 def test_power_cut_under_load(tmp_path: Path, policy: str) -> None:
     """The power goes while the log is written; what was not synced is gone, kept or torn."""

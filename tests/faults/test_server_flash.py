@@ -159,7 +159,7 @@ def flash(tmp_path: Path) -> Iterator[Flash]:
 
 
 @pytest.mark.slow
-@pytest.mark.capability("JS42")
+@pytest.mark.capability("JS42", "AP05")
 def test_flash_wears_as_little_as_promised(flash: Flash, start_server: StartServer) -> None:
     """Bytes at the block device per acknowledged message: one at a time, a thousand, and where nobody waits."""
     server = start_server(ServerKind.LEAFBOX, config=config_for(flash.directory / "store"))
@@ -191,7 +191,7 @@ def test_flash_wears_as_little_as_promised(flash: Flash, start_server: StartServ
     assert cost("s.async", 1, 5_000) <= 500, "a sync per second, not per message"
 
 
-@pytest.mark.capability("OP04")
+@pytest.mark.capability("OP04", "AP02")
 def test_an_orderly_stop_under_load_keeps_what_was_acknowledged(start_server: StartServer, tmp_path: Path) -> None:
     """SIGTERM in the middle of publishing; the next start finds every acknowledged message and a clean log."""
     home = tmp_path / "home"

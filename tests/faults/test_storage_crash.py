@@ -98,7 +98,7 @@ def test_sigkill_loses_nothing_acknowledged(tmp_path: Path) -> None:
     assert promises.count > 10 * KILLS
 
 
-@pytest.mark.capability("JS40")
+@pytest.mark.capability("JS40", "AP02")
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("policy", ["drop", "random"])

@@ -105,7 +105,7 @@ def check(directory: Path, content: Content, what: str) -> bool:
         store.close()
 
 
-@pytest.mark.capability("JS40")
+@pytest.mark.capability("JS40", "AP03")
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("part", ["log", "database"])
@@ -129,7 +129,7 @@ def test_flipped_bytes_are_never_silent(sound: tuple[Path, Content], tmp_path: P
     assert reported > FLIPS // 5
 
 
-@pytest.mark.capability("JS40")
+@pytest.mark.capability("JS40", "AP03")
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("part", ["log", "database"])
@@ -153,7 +153,7 @@ def test_truncated_files_are_never_silent(sound: tuple[Path, Content], tmp_path:
     assert reported > FLIPS // 20
 
 
-@pytest.mark.capability("JS40")
+@pytest.mark.capability("JS40", "AP03")
 def test_missing_segment_is_reported(sound: tuple[Path, Content], tmp_path: Path) -> None:
     """The labels of the others say that records are gone. (The newest one leaves no trace: as if never written.)"""
     original, content = sound
@@ -167,7 +167,7 @@ def test_missing_segment_is_reported(sound: tuple[Path, Content], tmp_path: Path
         shutil.rmtree(directory)
 
 
-@pytest.mark.capability("JS40")
+@pytest.mark.capability("JS40", "AP03")
 def test_verify_finds_a_flipped_payload(sound: tuple[Path, Content], tmp_path: Path) -> None:
     """`leafbox store verify` reads what opening does not: payloads in the database."""
     original, content = sound

@@ -139,7 +139,7 @@ class Site:
             time.sleep(0.1)
 
 
-@pytest.mark.capability("LF06", "LF12")
+@pytest.mark.capability("LF06", "LF12", "AP07")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_hub_has_what_was_acknowledged_whatever_happens(seed: int, tmp_path: Path) -> None:
     site = Site(tmp_path, seed)

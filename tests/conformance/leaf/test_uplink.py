@@ -101,6 +101,7 @@ def test_an_unknown_name_and_a_silent_port(box: RunningBox) -> None:
         assert uplink.wait("connection_refused")["reasons"][0]["next_step"]
 
 
+@pytest.mark.capability("AP07")
 def test_a_hub_that_accepts_and_never_answers_is_stalled_within_15_s(box: RunningBox) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         kept: list[socket.socket] = []
@@ -121,6 +122,7 @@ def test_a_hub_that_accepts_and_never_answers_is_stalled_within_15_s(box: Runnin
             connection.close()
 
 
+@pytest.mark.capability("AP07")
 def test_a_line_that_dies_without_a_word_is_stalled_within_15_s(
     box: RunningBox, start_server: StartServer, tmp_path: Path
 ) -> None:
