@@ -267,6 +267,8 @@ class Uplink:
                 self._forget()
                 link, looked_s = remote.link, 0.0
                 self.hub = Hub(link, self.parts.requests, self.parts.own_domain)
+                for meter in self.meters.values():
+                    meter.link_is_up(time.monotonic())
                 await self._wake_hub(self.hub)
             if time.monotonic() - looked_s >= HUB_LOOK_S:
                 looked_s = time.monotonic()

@@ -51,7 +51,7 @@ class BacklogMeter:
         self._fill_per_s = 0.0
         self._at_s = 0.0
         self.still_since_s = 0.0
-        """Since when there is a backlog of which nothing went."""
+        """Since when there is a backlog of which nothing went although the link is there."""
 
     def measure(self, state: BufferState, now_s: float) -> None:
         """A new state; `now_s` of a monotonic clock."""
@@ -64,6 +64,10 @@ class BacklogMeter:
             self._drain_per_s += _WEIGHT * (max(left - left_before, 0) / elapsed_s - self._drain_per_s)
             self._fill_per_s += _WEIGHT * (max(state.last_seq - before.last_seq, 0) / elapsed_s - self._fill_per_s)
         self._at_s = now_s
+
+    def link_is_up(self, now_s: float) -> None:
+        """What stood still before had no way to go."""
+        self.still_since_s = now_s
 
     def backlog(self, now_ns: int) -> Backlog:
         """As it stands."""

@@ -37,3 +37,14 @@ def test_an_empty_buffer_needs_no_time() -> None:
     meter = BacklogMeter()
     meter.measure(BufferState(0, 0, 11, 10), 1.0)
     assert (meter.backlog(0).messages, meter.backlog(0).eta_s) == (0, 0.0)
+
+
+def test_what_stood_still_without_a_link_is_not_stuck() -> None:
+    meter = BacklogMeter()
+    for second in range(1, 100):
+        meter.measure(BufferState(second, 1, 1, second), float(second))
+    meter.link_is_up(99.5)
+    meter.measure(BufferState(100, 1, 1, 100), 100.0)
+    assert meter.still_since_s == 99.5
+    meter.measure(BufferState(100, 1, 2, 101), 101.0)
+    assert meter.still_since_s == 101.0
