@@ -88,8 +88,7 @@ def made(bench: Bench) -> Broker:
         case Contender(kind=ServerKind.LEAFBOX):
             return MqttBroker(BrokerKind.LEAFBOX, home, "max_payload: 1MB", NATS_MQTT)
         case _:
-            more = f"jetstream {{ {bench.contender.jetstream} }}" if bench.contender.jetstream else ""
-            return MqttBroker(BrokerKind.NATS_SERVER, home, more, NATS_MQTT)
+            return MqttBroker(BrokerKind.NATS_SERVER, home, mqtt=NATS_MQTT, jetstream=bench.contender.jetstream)
 
 
 @contextlib.contextmanager

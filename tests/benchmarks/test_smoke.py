@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
+from tests.benchmarks import mqtt
 from tests.benchmarks.generator import LoadFailed, ceiling, run_load
 from tests.benchmarks.machine import Placement
 from tests.benchmarks.report import Measured, table, verdict
 from tests.benchmarks.run import SCENARIOS, measure
-from tests.benchmarks.scenario import OURS, REAL, REAL_SYNCED, Metric, Scenario
+from tests.benchmarks.scenario import OURS, REAL, REAL_SYNCED, Bench, Contender, Metric, Scenario
 from tests.support.servers import ServerProcess
 
 pytestmark = pytest.mark.capability("C26", "AP04")
@@ -37,6 +39,15 @@ def test_scenario_measures_the_real_server(scenario: Scenario) -> None:
             values = measured.values(contender, metric)
             assert values or metric.name == "device"
             assert all(value > 0 and math.isfinite(value) for value in values) or metric.name.startswith("memory per")
+
+
+@pytest.mark.parametrize("contender", [REAL, REAL_SYNCED, OURS], ids=lambda contender: contender.name)
+def test_every_gateway_keeps_its_data_on_the_flash_of_the_bench(contender: Contender, tmp_path: Path) -> None:
+    """A second `jetstream` block replaced the first: `sync_interval: always` was measured on another device."""
+    with mqtt.running(Bench(contender, Placement.FREE, tmp_path)) as broker:
+        (home,) = tmp_path.iterdir()
+        mqtt.load(Bench(contender, Placement.FREE, tmp_path), broker, "queue", count=20)
+        assert any(path.is_file() for path in (home / "data").rglob("*"))
 
 
 def test_generator_reaches_more_than_any_server() -> None:

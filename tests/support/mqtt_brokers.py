@@ -30,13 +30,16 @@ class BrokerKind(enum.Enum):
 class MqttBroker:
     """One running broker with an MQTT listener on loopback, keeping its data in `directory` over restarts.
 
-    `config` is added to the configuration, in the language of the broker.
+    `config` is added to the configuration, in the language of the broker; `mqtt` and `jetstream` to those blocks of
+    ours and nats-server's. A second block of that name in `config` would replace the first, and with it where data is.
     """
 
-    def __init__(self, kind: BrokerKind, directory: Path, config: str = "", mqtt: str = "") -> None:
+    def __init__(
+        self, kind: BrokerKind, directory: Path, config: str = "", mqtt: str = "", *, jetstream: str = ""
+    ) -> None:
         self.kind = kind
         self.directory = directory
-        self.config, self.mqtt = config, mqtt
+        self.config, self.mqtt, self.jetstream = config, mqtt, jetstream
         self.port = free_port()
         self._mosquitto: subprocess.Popen[bytes] | None = None
         self.server: ServerProcess | None = None
@@ -87,7 +90,7 @@ class MqttBroker:
 
     def _start_server(self, kind: ServerKind) -> None:
         config = (
-            f'server_name: edge\njetstream {{ store_dir: "{self.directory}/data" }}\n'
+            f'server_name: edge\njetstream {{ store_dir: "{self.directory}/data", {self.jetstream} }}\n'
             f"mqtt {{ listen: 127.0.0.1:{self.port}\n{self.mqtt}\n}}\n{self.config}\n"
         )
         self.server = ServerProcess(kind, self.directory, config=config).start()
