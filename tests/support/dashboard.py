@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import socket
@@ -16,7 +17,7 @@ import subprocess
 import sysconfig
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -53,9 +54,12 @@ FLAGS = (
 class DashboardBox:
     """`leafbox run` in a folder, its dashboard on a port that stays over restarts of the web process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: str = "", environment: Mapping[str, str] | None = None) -> None:
+        """`config`: what its configuration file says besides where clients connect; empty: it has none."""
         self.folder = folder
+        self._environment = os.environ | dict(environment or {})
         self.data = folder / "data"
+        self._config = config
         self.port = free_port()
         self.web_port = free_port()
         self.mqtt_port = free_port()
@@ -65,16 +69,16 @@ class DashboardBox:
         self._core: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
+        where = [f"--port={self.port}"]
+        if self._config:
+            text = f'listen: "127.0.0.1:{self.port}"\njetstream {{ store_dir: "{self.data}" }}\n{self._config}'
+            (self.folder / "box.conf").write_text(text, encoding="utf-8")
+            where = ["--config", "box.conf"]
         with (self.folder / "log").open("wb") as log:
             self._core = subprocess.Popen(
-                [
-                    str(PROGRAM),
-                    "run",
-                    f"--port={self.port}",
-                    f"--web-port={self.web_port}",
-                    f"--mqtt-port={self.mqtt_port}",
-                ],
+                [str(PROGRAM), "run", *where, f"--web-port={self.web_port}", f"--mqtt-port={self.mqtt_port}"],
                 cwd=self.folder,
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -225,6 +229,8 @@ class Visit:
         for theme, width in (("light", WIDE_PX), ("dark", WIDE_PX), ("dark", NARROWEST_PX)):
             self.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
             self.page.set_viewport_size({"width": width, "height": 900})
+            # A picture of a scrolled page would show what stays in place somewhere in its middle.
+            self.page.evaluate("scrollTo(0, 0)")
             self.page.screenshot(path=RESULTS / f"{name}-{theme}-{width}.png", full_page=True)
             found += [f"{theme} {width}: {text}" for text in violations(self.page)]
             if self.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):

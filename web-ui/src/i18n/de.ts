@@ -482,6 +482,7 @@ const de: Readonly<Record<string, string>> = {
   "Waiting for the hub": "Wartet auf den Hub",
   "Test": "Testen",
   "Send all now": "Jetzt alles senden",
+  "The backup is damaged, or this is not its passphrase": "Das Backup ist beschädigt, oder dies ist nicht sein Passwort",
   "Add a bridge": "Brücke hinzufügen",
   "None. A bridge carries topics to another broker and back, and keeps them while it is away.": "Keine. Eine Brücke trägt Topics zu einem anderen Broker und zurück und bewahrt sie auf, solange er weg ist.",
   "Topics out": "Topics hinaus",

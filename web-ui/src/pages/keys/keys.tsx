@@ -155,11 +155,11 @@ function KeyDialog({ bucket, name, onClose }: { bucket: string; name: string; on
             <div class="code wrap">
               <BodyView body={entry.body} form="auto" />
             </div>
-            {history.length > 1 && (
+            {history.length > 0 && (
               <>
                 <h3>{t("Earlier values")}</h3>
                 <ul class="stack-small">
-                  {history.slice(1).map((old) => (
+                  {history.map((old) => (
                     <li key={old.revision} class="row">
                       <Badge>{old.revision}</Badge>
                       <When at={old.time} />

@@ -93,7 +93,7 @@ function Verify({ backup, onClose }: { backup: Backup; onClose: () => void }): J
   const [passphrase, setPassphrase] = useState("");
   const verify = async (): Promise<void> => {
     const found = await call("POST /backups/{id}/verify", { path: { id: backup.id }, body: passphrase ? { passphrase } : {} });
-    toast(found.sound ? "ok" : "bad", found.sound ? t("The backup is sound") : t("The backup is damaged"), found.detail ? [found.detail] : []);
+    toast(found.sound ? "ok" : "bad", found.sound ? t("The backup is sound") : backup.encrypted ? t("The backup is damaged, or this is not its passphrase") : t("The backup is damaged"), found.detail ? [found.detail] : []);
   };
   return (
     <FormDialog title={t("Check {name}", { name: backup.id })} action={t("Check")} onSubmit={verify} onClose={onClose}>

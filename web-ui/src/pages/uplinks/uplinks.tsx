@@ -89,8 +89,10 @@ function OneUplink({ uplink, onChanged }: { uplink: Uplink; onChanged: () => Pro
           <strong>{uplink.sentence}</strong>
         </div>
         {(uplink.reason || uplink.next_step) && uplink.severity !== "ok" && (
-          <Notice tone={TONES[uplink.severity]} title={uplink.reason || uplink.state}>
-            {uplink.next_step && <p>{uplink.next_step}</p>}
+          <Notice tone={TONES[uplink.severity]} title={uplink.next_step || uplink.reason}>
+            <p class="small soft">
+              <code>{uplink.reason}</code>
+            </p>
           </Notice>
         )}
         <Ladder steps={uplink.ladder} />
