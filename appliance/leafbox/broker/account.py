@@ -82,6 +82,10 @@ class Account(AccountPlane):
         """Whether a message on this literal subject would reach anybody."""
         return self.sublist.has_interest(subject)
 
+    def has_own_interest(self, subject: bytes) -> bool:
+        """Whether somebody, outside queue groups, subscribed to exactly this literal subject."""
+        return any(entry.subject == subject for entry in self.sublist.find(subject).entries)
+
     def trace_messages(self, wanted: MessageTrace | None) -> None:
         """Where `traceparent` headers send traces; None: nowhere."""
         self.message_trace = wanted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
@@ -37,6 +37,17 @@ ENDPOINTS = {**stream_api.ENDPOINTS, **consumer_api.ENDPOINTS, **snapshot_api.EN
 C = TypeVar("C", StreamConfig, ConsumerConfig)
 
 
+class DeliveryWatcher(Protocol):
+    """What sends to a subject that somebody must listen on: a push consumer, a backup."""
+
+    @property
+    def deliver_subject(self) -> bytes | None:
+        """Where it sends to; none for a consumer that is pulled from."""
+
+    def interest_changed(self) -> None:
+        """Somebody came to the subject or left it."""
+
+
 class JetStreamAccount:
     """One account's part of the server. `tiers`: limits by tier name (`R1`; "" for an account without tiers)."""
 
@@ -50,7 +61,7 @@ class JetStreamAccount:
         self._memory_meter = StorageMeter(parent=context.memory_meter)
         self._storage_meter = StorageMeter(parent=context.storage_meter)
         self._subscriptions: list[Subscription] = []
-        self._push_consumers: dict[bytes, list[Consumer]] = {}
+        self._delivery_watchers: dict[bytes, list[DeliveryWatcher]] = {}
         self.set_limits(tiers)
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -97,17 +108,17 @@ class JetStreamAccount:
 
     # -- interest in deliver subjects ---------------------------------------------------------------------------------
 
-    def watch_delivery(self, consumer: Consumer) -> None:
-        """Tell a push consumer when somebody comes to or leaves its deliver subject."""
-        assert consumer.deliver_subject is not None
-        self._push_consumers.setdefault(consumer.deliver_subject, []).append(consumer)
+    def watch_delivery(self, watcher: DeliveryWatcher) -> None:
+        """Tell a push consumer or a backup when somebody comes to or leaves its deliver subject."""
+        assert watcher.deliver_subject is not None
+        self._delivery_watchers.setdefault(watcher.deliver_subject, []).append(watcher)
 
-    def unwatch_delivery(self, consumer: Consumer) -> None:
+    def unwatch_delivery(self, watcher: DeliveryWatcher) -> None:
         """Undo `watch_delivery`; unknown ones are ignored."""
-        for subject in [key for key, found in self._push_consumers.items() if consumer in found]:
-            self._push_consumers[subject].remove(consumer)
-            if not self._push_consumers[subject]:
-                del self._push_consumers[subject]
+        for subject in [key for key, found in self._delivery_watchers.items() if watcher in found]:
+            self._delivery_watchers[subject].remove(watcher)
+            if not self._delivery_watchers[subject]:
+                del self._delivery_watchers[subject]
 
     def interest_added(self, subscription: Subscription) -> None:
         """From the account: somebody subscribed."""
@@ -123,17 +134,17 @@ class JetStreamAccount:
         self._interest_changed(subscription.subject)
 
     def _interest_changed(self, subject: bytes) -> None:
-        if not self._push_consumers:
+        if not self._delivery_watchers:
             return
         if b"*" not in subject and b">" not in subject:
-            for consumer in list(self._push_consumers.get(subject, ())):
-                consumer.interest_changed()
+            for watcher in list(self._delivery_watchers.get(subject, ())):
+                watcher.interest_changed()
             return
         pattern = subject.decode("utf-8", "replace")
-        for deliver_subject, consumers in list(self._push_consumers.items()):
+        for deliver_subject, watchers in list(self._delivery_watchers.items()):
             if subjects.matches(deliver_subject.decode(), pattern):
-                for consumer in list(consumers):
-                    consumer.interest_changed()
+                for watcher in list(watchers):
+                    watcher.interest_changed()
 
     # -- limits -------------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,9 @@ CHUNK_DEFAULT, CHUNK_MIN, CHUNK_MAX = 128 * 1024, 1024, 1024 * 1024
 WINDOW_DEFAULT, WINDOW_MIN, WINDOW_MAX = 8 * 1024 * 1024, 1024, 32 * 1024 * 1024
 # A receiver that acknowledges nothing for this long is gone (nats-server's value).
 _STALL_NS = 5 * SECOND
+# The nats command line asks first and subscribes when it has the answer; nats-server waits as long. A wildcard is no
+# sign of the receiver: clients listen for answers on one that covers their every inbox.
+_ARRIVAL_NS = 2 * SECOND
 _BATCH_BYTES = 64 * 1024
 
 
@@ -32,7 +35,7 @@ class Snapshot:
     def __init__(self, stream: Stream, request: StreamSnapshotRequest, client: JsonObject | None) -> None:
         self._stream = stream
         self._client = client
-        self._target = request.deliver_subject.encode()
+        self.deliver_subject = request.deliver_subject.encode()
         self._chunk_bytes = min(max(request.chunk_size or CHUNK_DEFAULT, CHUNK_MIN), CHUNK_MAX)
         self._window_bytes = min(max(request.window_size or WINDOW_DEFAULT, WINDOW_MIN), WINDOW_MAX)
         self._state = stream.state()
@@ -43,16 +46,23 @@ class Snapshot:
         self._alarm = Alarm(stream.context.loop, self._stalled)
         self._started_ns = self._heard_ns = now_ns()
         self._outstanding = self._index = 0
-        self._is_read = False
+        self._is_awaited, self._is_read, self._has_full_chunk = True, False, False
 
     def start(self) -> None:
-        """Send the first window in the next turn of the loop, after the response."""
+        """Send the first window in the next turn of the loop, after the response, or when the receiver has come."""
         self._stream.advisories.send(
             f"$JS.EVENT.ADVISORY.STREAM.SNAPSHOT_CREATE.{self._stream.name}",
             "snapshot_create",
             {"stream": self._stream.name, "state": to_object(self._state), "client": self._client},
         )
-        self._alarm.set(self._heard_ns + _STALL_NS)
+        self._stream.owner.watch_delivery(self)
+        self._alarm.set(self._started_ns + _ARRIVAL_NS)
+        self._stream.context.loop.call_soon(self._send)
+
+    def interest_changed(self) -> None:
+        """The receiver came or left."""
+        if self._is_awaited:
+            self._heard_ns = now_ns()
         self._stream.context.loop.call_soon(self._send)
 
     def _archive(self, with_consumers: bool) -> Iterator[bytes]:
@@ -78,7 +88,10 @@ class Snapshot:
         account = self._stream.account
         if self._acks.closed:
             return
-        if not account.has_interest(self._target):
+        if self._is_awaited and not account.has_own_interest(self.deliver_subject):
+            return
+        self._is_awaited = False
+        if not account.has_interest(self.deliver_subject):
             self._end(headers.status(408, "No Interest"), "no interest")
             return
         while self._outstanding < self._window_bytes:
@@ -88,7 +101,7 @@ class Snapshot:
                 self._buffer += piece or b""
             if not self._buffer:
                 if self._outstanding == 0:
-                    self._end(headers.status(204, "") if self._index > 1 else b"", "")
+                    self._end(headers.status(204, "") if self._has_full_chunk else b"", "")
                 return
             chunk = bytes(self._buffer[: self._chunk_bytes])
             del self._buffer[: self._chunk_bytes]
@@ -97,7 +110,8 @@ class Snapshot:
             if len(chunk) == self._chunk_bytes:
                 reply = self._ack_prefix + f".{len(chunk)}.{self._index}".encode()
                 self._outstanding += len(chunk)
-            account.publish(self._target, chunk, reply)
+                self._has_full_chunk = True
+            account.publish(self.deliver_subject, chunk, reply)
 
     def _acknowledged(self, subject: bytes, _reply: bytes, _header: bytes, _payload: bytes, _origin: object) -> None:
         size = subject.split(b".")[-2]
@@ -109,6 +123,10 @@ class Snapshot:
         self._stream.context.loop.call_soon(self._send)
 
     def _stalled(self, now: int) -> None:
+        if self._is_awaited:
+            # Perhaps it listens by a wildcard or in a queue group.
+            self._is_awaited, self._heard_ns = False, now
+            self._stream.context.loop.call_soon(self._send)
         if self._heard_ns + _STALL_NS > now:
             self._alarm.set(self._heard_ns + _STALL_NS)
         else:
@@ -118,7 +136,8 @@ class Snapshot:
         stream = self._stream
         self._alarm.cancel()
         stream.account.remove(self._acks)
-        stream.account.publish(self._target, b"", b"", header)
+        stream.owner.unwatch_delivery(self)
+        stream.account.publish(self.deliver_subject, b"", b"", header)
         fields: JsonObject = {
             "stream": stream.name,
             "start": format_time(self._started_ns),

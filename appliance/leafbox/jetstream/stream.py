@@ -28,6 +28,7 @@ from leafbox.jetstream.publish_rules import DuplicateMessage
 from leafbox.jetstream.publisher import Publisher
 from leafbox.jetstream.schedules import Schedules
 from leafbox.jetstream.sourcing import Sourcing
+from leafbox.protocol.errors import RequestRejected
 from leafbox.protocol.jetstream import error_catalog as errors
 from leafbox.protocol.jetstream import headers, subjects
 from leafbox.protocol.jetstream.go_json import encode
@@ -343,8 +344,15 @@ class Stream:
     def delete_message(self, seq: int, erase: bool) -> None:
         """Remove one message; `erase` overwrites its bytes. `RequestRejected` if it is not there."""
         if not self.store.remove_message(seq, erase):
-            raise errors.STREAM_MSG_DELETE_FAILED.rejected(err="no message found")
+            raise self._not_there(seq)
         self.after_removal()
+
+    def _not_there(self, seq: int) -> RequestRejected:
+        # nats-server's file store tells below, inside and above its messages apart, its memory store does not.
+        if self.is_memory or self.store.first_seq <= seq <= self.store.last_seq:
+            return errors.SEQUENCE_NOT_FOUND.rejected(seq=seq)
+        reason = "no message found" if seq < self.store.first_seq else "stream store EOF"
+        return errors.STREAM_MSG_DELETE_FAILED.rejected(err=reason)
 
     def after_removal(self) -> None:
         """Consumers may have messages to give up."""

@@ -473,10 +473,23 @@ CONSUMERS = [
     api("INFO"),
 ]
 
+DELETES = [
+    step
+    for name, storage in (("DF", "file"), ("DM", "memory"))
+    for step in (
+        api(f'STREAM.CREATE.{name} {{"name":"{name}","subjects":["{name}"],"storage":"{storage}"}}'),
+        *(publish(name) for _ in range(4)),
+        # Twice each: inside, the first, the last, and then below and above all.
+        *(api(f'STREAM.MSG.DELETE.{name} {{"seq":{seq}}}') for seq in (2, 2, 1, 1, 4, 4, 0, 5, 99)),
+        *(api(f'STREAM.MSG.DELETE.{name} {{"seq":{seq},"no_erase":true}}') for seq in (3, 3, 5)),
+    )
+]
+
 SCRIPTS = {
     "invalid_json": INVALID_JSON,
     "stream_configs": STREAM_CONFIGS,
     "stream_updates": STREAM_UPDATES,
     "publishes": PUBLISHES,
+    "deletes": DELETES,
     "consumers": CONSUMERS,
 }

@@ -76,7 +76,7 @@ class Backup:
 
 
 async def take_backup(client: Client) -> Backup:
-    """What `nats stream backup` does: every chunk is acknowledged until the empty one."""
+    """What `nats stream backup` does: it asks, then listens, and acknowledges until the empty chunk."""
     backup, done = Backup(), asyncio.get_running_loop().create_future()
 
     async def receive(message: Msg) -> None:
@@ -87,10 +87,13 @@ async def take_backup(client: Client) -> Backup:
         if message.reply:
             await client.publish(message.reply, b"")
 
-    await client.subscribe("backup", cb=receive)
-    response = await api(client, "STREAM.SNAPSHOT.S", {"deliver_subject": "backup", "chunk_size": 4096})
+    # The answers to a client's requests come by a wildcard that covers its other inboxes: it is no receiver.
+    covering = await client.subscribe("backup.*")
+    response = await api(client, "STREAM.SNAPSHOT.S", {"deliver_subject": "backup.here", "chunk_size": 4096})
+    await client.subscribe("backup.here", cb=receive)
     backup.config, backup.state = response["config"], response["state"]
     await asyncio.wait_for(done, 20)
+    await covering.unsubscribe()
     return backup
 
 
@@ -132,6 +135,28 @@ def test_a_backup_carries_everything(origin: ServerKind, target: ServerKind, tmp
     with ServerProcess(target, tmp_path / "b", config=CONFIG.format(directory=tmp_path / "b")) as server:
         after = asyncio.run(restored(server.client_port, backup))
     assert after == before
+
+
+async def late_ends(port: int) -> list[object]:
+    """Of a backup nobody listens to, and of one that is heard by a wildcard only."""
+    client = await nats.connect(f"nats://127.0.0.1:{port}")
+    try:
+        await fill(client)
+        ends = await client.subscribe(f"{ADVISORY_SUBJECT}SNAPSHOT_COMPLETE.S")
+        heard = await client.subscribe("wild.*")
+        for subject in ("nobody", "wild.x"):
+            await api(client, "STREAM.SNAPSHOT.S", {"deliver_subject": subject})
+        events = [json.loads((await ends.next_msg(timeout=10)).data) for _ in range(2)]
+        chunks = [len((await heard.next_msg(timeout=10)).data) for _ in range(2)]
+        return [sorted(str(event.get("error")) for event in events), chunks[0] > 0, chunks[1]]
+    finally:
+        await client.close()
+
+
+@pytest.mark.capability("JS37")
+def test_a_backup_waits_for_its_receiver_and_then_no_longer(tmp_path: Path) -> None:
+    with ServerProcess(OURS, tmp_path, config=CONFIG.format(directory=tmp_path)) as server:
+        assert asyncio.run(late_ends(server.client_port)) == [["None", "no interest"], True, 0]
 
 
 def tar_backup(stream_directory: Path, config: dict[str, Any], state: dict[str, Any]) -> Backup:
