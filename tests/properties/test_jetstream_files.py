@@ -502,12 +502,14 @@ def block_of(headers: dict[str, str]) -> bytes:
     return f"NATS/1.0\r\n{lines}\r\n".encode()
 
 
+RUNS = int(os.environ.get("LEAFBOX_JETSTREAM_RUNS", max(15, settings().max_examples // 20)))
 TestJetStreamFiles = pytest.mark.slow(FilesMachine.TestCase)
+TestJetStreamFiles = pytest.mark.timeout(120 + 2 * RUNS)(TestJetStreamFiles)
 TestJetStreamFiles = pytest.mark.capability("JS05", "JS09", "JS16", "JS17", "JS24", "JS27")(TestJetStreamFiles)
 TestJetStreamFiles = pytest.mark.capability("JS40", "JC07", "JC09", "JC19", "JC25")(TestJetStreamFiles)
 # Each step waits for the flash, so a failure is shown as it was found instead of being made small for minutes.
 TestJetStreamFiles.settings = settings(
-    max_examples=int(os.environ.get("LEAFBOX_JETSTREAM_RUNS", max(15, settings().max_examples // 20))),
+    max_examples=RUNS,
     stateful_step_count=40,
     deadline=None,
     print_blob=True,

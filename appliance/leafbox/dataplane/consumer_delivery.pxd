@@ -23,6 +23,7 @@ cdef class ConsumerDelivery(ConsumerProgress):
     cdef public int priority_policy
     cdef public WaitQueue waiting           # None: push
     cdef public str pin_id                  # of the pinned client; "": nobody holds the pin
+    cdef public int64_t request_batch_max, request_bytes_max, request_wait_max_ns   # 0: no limit
     # -- rate and replay
     cdef public int64_t bytes_per_second    # 0: no limit
     cdef public int64_t burst_bytes
@@ -41,12 +42,14 @@ cdef class ConsumerDelivery(ConsumerProgress):
     # -- state
     cdef readonly bint has_interest         # somebody listens on the deliver subject
     cdef readonly int64_t last_sent_ns
+    cdef public int64_t last_used_ns        # somebody asked, or listened
     cdef object callback                    # internal consumer: gets (subject, reply, header, payload, ts_ns, seq)
     # -- ack subject and scratch
     cdef char *reply_text
     cdef Py_ssize_t reply_prefix_len
     cdef char *body
     cdef Py_ssize_t body_capacity
+    cdef bint take_plain(self, PullRequest request) except -1
     cdef int pump(self) except -1
     cdef int deliver_next(self, int64_t now_ns) except -1
     cdef int find_next(self, MessageView *view, uint64_t *deliveries, int64_t now_ns) except -1

@@ -96,6 +96,25 @@ cdef class ConsumerDelivery(ConsumerProgress):
             return not self.has_interest
         return self.waiting.count == 0
 
+    # -- requests -----------------------------------------------------------------------------------------------------
+
+    cdef bint take_plain(self, PullRequest request) except -1:
+        """Queue a request that came with nothing to decide; its `expires_ns` is the wait. False when there is."""
+        cdef WaitQueue waiting = self.waiting
+        cdef int64_t wait_ns = request.expires_ns
+        if waiting is None or self.priority_policy or self.is_closed or waiting.count >= waiting.limit:
+            return False
+        if (0 < self.request_batch_max < request.batch or 0 < self.request_bytes_max < request.bytes_left
+                or 0 < self.request_wait_max_ns < wait_ns):
+            return False
+        self.last_used_ns = waiting.last_received_ns = request.received_ns = wall_ns()
+        if wait_ns:
+            request.expires_ns = request.received_ns + wait_ns
+            self.on_request_timer(request.expires_ns)
+        waiting.push(request)
+        self.ingest.gate.wake(self)
+        return True
+
     # -- the pump -----------------------------------------------------------------------------------------------------
 
     cdef int run(self) except -1:
@@ -467,6 +486,9 @@ cdef class ConsumerDelivery(ConsumerProgress):
         self.ingest.gate.wake(self)
 
     # -- hooks of the control plane -----------------------------------------------------------------------------------
+
+    def on_request_timer(self, int64_t when_ns) -> None:
+        """A request ends at this time: set a timer for then."""
 
     def on_drained(self, bint is_stalled) -> None:
         """Requests wait and nothing can be sent now; `is_stalled`: because of max_ack_pending."""

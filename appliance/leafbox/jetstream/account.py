@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 
 from leafbox.broker.account import Account
+from leafbox.dataplane.jetstream_requests import ApiReceiver
 from leafbox.dataplane.routing import Subscription
 from leafbox.dataplane.stream_ingest import StorageMeter, now_ns
 from leafbox.jetstream import consumer_api, snapshot_api, stream_api
@@ -58,6 +59,7 @@ class JetStreamAccount:
         self.streams: dict[str, Stream] = {}
         self.advisories = Advisories(context, account)
         self.router = ApiRouter(self, ENDPOINTS)
+        self.api = ApiReceiver(self.router.receive)
         self._memory_meter = StorageMeter(parent=context.memory_meter)
         self._storage_meter = StorageMeter(parent=context.storage_meter)
         self._subscriptions: list[Subscription] = []
@@ -68,7 +70,9 @@ class JetStreamAccount:
 
     def start(self) -> None:
         """Answer API requests."""
-        self._subscriptions.append(self.account.subscribe(b"$JS.API.>", self.router.receive))
+        requests = Subscription(self.account, self.api, b"$JS.API.>")
+        self.account.add(requests)
+        self._subscriptions.append(requests)
         if self.context.domain:
             prefix = f"$JS.{self.context.domain}.API.>".encode()
             self._subscriptions.append(self.account.subscribe(prefix, self._from_domain))

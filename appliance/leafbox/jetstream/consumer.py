@@ -73,6 +73,7 @@ class Consumer(PullConsumer):
         self._subscriptions: list[Subscription] = []
         self.is_persistent = not config.direct
         self.is_in_memory = stream.is_memory or config.mem_storage
+        self._asked_by = f"{stream.name}.{name}".encode()
         self._apply(config)
 
     @property
@@ -90,6 +91,8 @@ class Consumer(PullConsumer):
     def start(self) -> None:
         """Answer acknowledgements and requests, deliver what is due."""
         self.stream.owner.note_progress(self)
+        if not self.config.is_push:
+            self.stream.owner.api.consumers[self._asked_by] = self
         account, stream_name = self.stream.account, self.stream.name
         domain, hashed = self.stream.context.domain or "_", short_hash(account.name)
         # Who acknowledges where nothing is to be acknowledged hears that nobody listens (as in nats-server).
@@ -119,6 +122,9 @@ class Consumer(PullConsumer):
         self.close()
         self.alarm.cancel()
         self.stream.owner.unwatch_delivery(self)
+        asked = self.stream.owner.api.consumers
+        if asked.get(self._asked_by) is self:
+            del asked[self._asked_by]
         for subscription in self._subscriptions:
             self.stream.account.remove(subscription)
         self._subscriptions.clear()
@@ -165,6 +171,9 @@ class Consumer(PullConsumer):
         self.bytes_per_second = config.rate_limit_bps // 8
         burst = self.stream.config.max_msg_size
         self.burst_bytes = burst if burst > 0 else self.stream.context.max_payload_bytes
+        self.request_batch_max = config.max_batch
+        self.request_bytes_max = config.max_bytes
+        self.request_wait_max_ns = config.max_expires
         self.is_paused = config.pause_until is not None and config.pause_until > now_ns()
         if config.flow_control and not self.window_bytes:
             self.window_bytes, self.window_max_bytes = FLOW_WINDOW_FIRST, FLOW_WINDOW_MAX
@@ -284,6 +293,10 @@ class Consumer(PullConsumer):
                 self.acknowledge_up_to(stream_seq, headers.get_number(header, headers.LAST_CONSUMER) or 0)
 
     # -- time ---------------------------------------------------------------------------------------------------------
+
+    def on_request_timer(self, when_ns: int) -> None:
+        """A request ends then."""
+        self.alarm.set(when_ns)
 
     def on_deadline_moved(self) -> None:
         """The next redelivery, or the end of a rate limit, came nearer."""

@@ -20,7 +20,6 @@ class PullConsumer(ConsumerRecord):
     alarm: Alarm
     pinned_ns: int
     pin_expires_ns: int
-    last_used_ns: int
 
     # -- pull requests ------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from leafbox.dataplane.jetstream_requests import DirectGetReceiver
+from leafbox.dataplane.routing import Subscription
 from leafbox.jetstream.context import API_LEVEL
 from leafbox.protocol.jetstream import headers, subjects
 from leafbox.protocol.jetstream.go_json import InvalidJson, decode
@@ -12,7 +14,6 @@ from leafbox.protocol.jetstream.requests import MsgGetRequest
 
 if TYPE_CHECKING:
     from leafbox.broker.account import Account
-    from leafbox.dataplane.routing import Subscription
     from leafbox.dataplane.stream_store import StoredMessage
     from leafbox.jetstream.stream import Stream
 
@@ -49,8 +50,13 @@ class DirectGet:
             subject = f"$JS.API.DIRECT.GET.{name}".encode()
             self._subscriptions[name] = [
                 account.subscribe(subject, self._answer, _QUEUE),
-                account.subscribe(subject + b".>", self._answer_subject, _QUEUE),
+                Subscription(account, self._receiver(len(subject) + 1), subject + b".>", _QUEUE),
             ]
+            account.add(self._subscriptions[name][1])
+
+    def _receiver(self, prefix_size: int) -> DirectGetReceiver:
+        stream = self._stream
+        return DirectGetReceiver(self._answer_subject, stream.account, stream.store, stream.name.encode(), prefix_size)
 
     def unsubscribe(self) -> None:
         """Answer no more."""
