@@ -28,6 +28,7 @@ from leafbox.app.command_output import (
 )
 from leafbox.app.control_client import Box, BoxUnreachable, ask, run_with_box
 from leafbox.app.exit_codes import EXIT_FAILED
+from leafbox.app.progress import Bar, drive
 from leafbox.protocol.errors import LeafboxError
 from leafbox.protocol.jetstream.go_json import JsonObject
 
@@ -92,14 +93,13 @@ async def _create(box: Box, passphrase: str, *, is_quiet: bool) -> JsonObject:
     body: JsonObject = {"passphrase": passphrase} if passphrase else {}
     async with asyncio.TaskGroup() as tasks:
         creating = tasks.create_task(box.request("backup.create", body, CREATE_TIMEOUT_S), name="backup")
-        with _bar("Backing up", 100, is_quiet=is_quiet) as advance:
+        with Bar("Backing up", 100, is_quiet=is_quiet) as advance:
             while not creating.done():
                 await asyncio.wait({creating}, timeout=POLL_S)
                 backups = (await box.request("backup.list"))["backups"]
                 for backup in backups if isinstance(backups, list) else []:
                     if isinstance(backup, dict) and backup.get("state") == "running":
                         advance(int(float(str(backup.get("progress_percent") or 0))))
-            advance(100)
     return creating.result()
 
 
@@ -118,7 +118,7 @@ def _create_stopped(data: Path, passphrase: str, *, is_quiet: bool) -> JsonObjec
         folder.mkdir(mode=0o700, exist_ok=True)
         target = folder / f"leafbox-{time.strftime('%Y%m%d-%H%M%S')}.backup"
         header = Header(time.time(), leafbox.__version__, key=make_key_rule() if passphrase else None)
-        _drive("Backing up", write_backup(target, header, passphrase, files), total_bytes(files), is_quiet=is_quiet)
+        drive("Backing up", write_backup(target, header, passphrase, files), total_bytes(files), is_quiet=is_quiet)
     finally:
         if lock is not None:
             os.close(lock)
@@ -155,7 +155,7 @@ def verify(backup: FileArgument, as_json: JsonOption = False) -> None:
         passphrase = _ask_passphrase() if header.is_encrypted else ""
         reason = ""
         try:
-            _drive("Verifying", check_backup(backup, passphrase), backup.stat().st_size, is_quiet=as_json)
+            drive("Verifying", check_backup(backup, passphrase), backup.stat().st_size, is_quiet=as_json)
         except BackupDamaged as error:
             reason = str(error)
     document: JsonObject = {
@@ -183,42 +183,13 @@ def restore(backup: FileArgument, data: DataOption = DEFAULT_DATA) -> None:
     with failures_told():
         passphrase = _ask_passphrase() if read_header(backup).is_encrypted else ""
         steps = restore_backup(backup, passphrase, data)
-        _drive("Restoring", steps, backup.stat().st_size, is_quiet=False)
+        drive("Restoring", steps, backup.stat().st_size)
     configurations = sorted((data / "config").glob("*")) if (data / "config").is_dir() else []
     with_config = f" --config {configurations[0]}" if configurations else ""
     typer.echo(f"Restored and verified. Start it with: leafbox run --data {data}{with_config}")
 
 
 # -- helpers -----------------------------------------------------------------------------------------------------------
-
-
-class _bar:
-    """A progress bar on standard error, of a terminal only. `advance(to)` moves it."""
-
-    def __init__(self, label: str, length: int, *, is_quiet: bool) -> None:
-        is_shown = sys.stderr.isatty() and not is_quiet
-        self._bar = typer.progressbar(length=max(length, 1), label=label, file=sys.stderr) if is_shown else None
-        self._at = 0
-
-    def __enter__(self) -> _bar:
-        if self._bar is not None:
-            self._bar.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.__exit__(None, None, None)
-
-    def __call__(self, to: int) -> None:
-        if self._bar is not None and to > self._at:
-            self._bar.update(to - self._at)
-        self._at = max(self._at, to)
-
-
-def _drive(label: str, steps: Iterator[int], length: int, *, is_quiet: bool) -> None:
-    with _bar(label, length, is_quiet=is_quiet) as advance:
-        for done in steps:
-            advance(done)
 
 
 def _copy(path: Path, output: Path) -> Path:

@@ -26,7 +26,9 @@ from leafbox.app import (
     top_command,
     uplink_commands,
 )
-from leafbox.app.client_commands import print_messages, publish_once
+from leafbox.app.client_commands import message_json, message_text, print_messages, publish_once
+from leafbox.app.command_output import JsonOption, say_json
+from leafbox.app.exit_codes import EXIT_FAILED
 from leafbox.protocol.errors import ConfigError
 
 app = typer.Typer(help="Leafbox, the edge appliance.", no_args_is_help=True, add_completion=True)
@@ -80,7 +82,9 @@ def run(
 
 
 @config_app.command("check")
-def config_check(path: Annotated[Path, typer.Argument(help="Configuration file to check.")]) -> None:
+def config_check(
+    path: Annotated[Path, typer.Argument(help="Configuration file to check.")], as_json: JsonOption = False
+) -> None:
     """Say whether a configuration file can be used, and if not, where and why."""
     from leafbox.app.configuration.load import load_options, read_settings
 
@@ -88,8 +92,14 @@ def config_check(path: Annotated[Path, typer.Argument(help="Configuration file t
         checked = read_settings(str(path), os.environ)
         load_options(str(path), os.environ)
     except (ConfigError, OSError) as error:
-        typer.echo(f"leafbox: {error}", err=True)
-        raise typer.Exit(1) from error
+        if as_json:
+            say_json({"path": str(path), "valid": False, "reason": str(error)})
+        else:
+            typer.echo(f"leafbox: {error}", err=True)
+        raise typer.Exit(EXIT_FAILED) from error
+    if as_json:
+        say_json({"path": str(path), "valid": True, "digest": checked.digest, "warnings": checked.warnings})
+        return
     for warning in checked.warnings:
         typer.echo(f"leafbox: warning: {warning}", err=True)
     typer.echo(f"{path} is valid ({checked.digest})")
@@ -113,9 +123,11 @@ def sub(
     subject: Annotated[str, typer.Argument(help="Subject to listen on, wildcards allowed.")],
     server: ServerOption = "nats://127.0.0.1:4222",
     count: Annotated[int, typer.Option(help="End after so many messages; 0: never.")] = 0,
+    as_json: JsonOption = False,
 ) -> None:
     """Print messages as they arrive."""
-    _client(lambda: print_messages(server, subject, count, typer.echo))
+    write = message_json if as_json else message_text
+    _client(lambda: print_messages(server, subject, count, lambda message: typer.echo(write(message))))
 
 
 def _client(action: Callable[[], Coroutine[object, object, None]]) -> None:
@@ -125,14 +137,17 @@ def _client(action: Callable[[], Coroutine[object, object, None]]) -> None:
         asyncio.run(action())
     except (OSError, nats.errors.Error) as error:
         typer.echo(f"leafbox: {error or type(error).__name__}", err=True)
-        raise typer.Exit(1) from error
+        raise typer.Exit(EXIT_FAILED) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(0) from error
 
 
 @app.command()
-def version() -> None:
+def version(as_json: JsonOption = False) -> None:
     """Print the versions."""
+    if as_json:
+        say_json({"leafbox": leafbox.__version__, "nats_server": leafbox.NATS_SERVER_VERSION})
+        return
     typer.echo(f"leafbox {leafbox.__version__} (nats-server {leafbox.NATS_SERVER_VERSION} compatible)")
 
 

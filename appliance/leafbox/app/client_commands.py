@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
+    from nats.aio.msg import Msg
 
 CONNECT_TIMEOUT_S = 5
 
@@ -38,13 +41,28 @@ async def publish_once(server: str, subject: str, payload: bytes) -> None:
     await client.close()
 
 
-async def print_messages(server: str, subject: str, count: int, write: Callable[[str], object]) -> None:
-    """Write `subject payload` per message, `count` of them (0: without end)."""
+def message_text(message: Msg) -> str:
+    """`subject payload`."""
+    return f"{message.subject} {message.data.decode('utf-8', 'replace')}"
+
+
+def message_json(message: Msg) -> str:
+    """A JSON document on one line; what is no text is base64, and `encoding` says which."""
+    document = {"subject": message.subject, "reply": message.reply, "headers": message.headers or {}}
+    try:
+        document |= {"data": message.data.decode(), "encoding": "text"}
+    except UnicodeDecodeError:
+        document |= {"data": base64.b64encode(message.data).decode(), "encoding": "base64"}
+    return json.dumps(document)
+
+
+async def print_messages(server: str, subject: str, count: int, write: Callable[[Msg], object]) -> None:
+    """Write `count` messages as they come (0: without end)."""
     client = await _connect(server)
     subscription = await client.subscribe(subject, max_msgs=count)
     written = 0
     async for message in subscription.messages:
-        write(f"{message.subject} {message.data.decode('utf-8', 'replace')}")
+        write(message)
         written += 1
         if written == count:
             break

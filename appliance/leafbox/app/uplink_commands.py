@@ -15,6 +15,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from leafbox.app.command_output import DataOption, JsonOption
 from leafbox.app.control_client import Box, ask, exit_code_of, run_with_box
 from leafbox.app.uplink_text import outages_text, status_text, test_text
 from leafbox.protocol.errors import LeafboxError
@@ -28,8 +29,6 @@ TEST_TIMEOUT_S = 60.0
 REMOVE_TIMEOUT_S = 30.0
 POLL_S = 0.5
 
-Data = Annotated[Path, typer.Option("--data", help="Data directory of the running box.", envvar="LEAFBOX_DATA")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="The uplink; not needed while there is one.")]
 DEFAULT_DATA = Path("data")
 
@@ -53,8 +52,8 @@ def add(
     rate: Annotated[str, typer.Option(help="Most bytes a second for these subjects, as 64K; 0: no cap.")] = "0",
     priority: Annotated[int, typer.Option(help="1 goes first, 9 last.")] = 5,
     buffer: Annotated[str, typer.Option(help="Bound of the local stream, as 4G.")] = "1G",
-    data: Data = DEFAULT_DATA,
-    json: Json = False,
+    data: DataOption = DEFAULT_DATA,
+    json: JsonOption = False,
 ) -> None:
     """Add an uplink to a running box. Further --forward subjects with other settings: a second name."""
     request: JsonObject = {"url": url, "name": name, "account": account, "is_handshake_first": handshake_first}
@@ -80,7 +79,7 @@ def add(
 
 
 @app.command()
-def status(name: Name = "", data: Data = DEFAULT_DATA, json: Json = False) -> None:
+def status(name: Name = "", data: DataOption = DEFAULT_DATA, json: JsonOption = False) -> None:
     """How the uplinks stand; the exit code is that of the worst."""
     answer = _ask(data, "uplink.status", {"name": name})
     uplinks = answer["uplinks"]
@@ -91,7 +90,7 @@ def status(name: Name = "", data: Data = DEFAULT_DATA, json: Json = False) -> No
 
 
 @app.command("test")
-def check(name: Name = "", data: Data = DEFAULT_DATA, json: Json = False) -> None:
+def check(name: Name = "", data: DataOption = DEFAULT_DATA, json: JsonOption = False) -> None:
     """Walk the way to the hub step by step; the report can be copied."""
     answer = _ask(data, "uplink.test", {"name": name}, TEST_TIMEOUT_S)
     _say(answer, json, test_text(answer))
@@ -99,14 +98,14 @@ def check(name: Name = "", data: Data = DEFAULT_DATA, json: Json = False) -> Non
 
 
 @app.command()
-def pause(name: Name = "", data: Data = DEFAULT_DATA, json: Json = False) -> None:
+def pause(name: Name = "", data: DataOption = DEFAULT_DATA, json: JsonOption = False) -> None:
     """Close the link until `resume`; everything is kept here."""
     answer = _ask(data, "uplink.pause", {"name": name})
     _say(answer, json, status_text(answer))
 
 
 @app.command()
-def resume(name: Name = "", data: Data = DEFAULT_DATA, json: Json = False) -> None:
+def resume(name: Name = "", data: DataOption = DEFAULT_DATA, json: JsonOption = False) -> None:
     """Open the link again."""
     answer = _ask(data, "uplink.resume", {"name": name})
     _say(answer, json, status_text(answer))
@@ -116,8 +115,8 @@ def resume(name: Name = "", data: Data = DEFAULT_DATA, json: Json = False) -> No
 def drain(
     name: Name = "",
     timeout: Annotated[float, typer.Option(help="Give up after so many seconds; what is left stays.")] = 600.0,
-    data: Data = DEFAULT_DATA,
-    json: Json = False,
+    data: DataOption = DEFAULT_DATA,
+    json: JsonOption = False,
 ) -> None:
     """Send everything that waits, without caps, and wait until the hub has it. Exit code 3: not all in time."""
     answer = _ask(data, "uplink.drain", {"name": name})
@@ -144,14 +143,14 @@ def drain(
 
 
 @app.command()
-def outages(name: Name = "", data: Data = DEFAULT_DATA, json: Json = False) -> None:
+def outages(name: Name = "", data: DataOption = DEFAULT_DATA, json: JsonOption = False) -> None:
     """When data did not flow, why, and what became of the messages that waited."""
     answer = _ask(data, "uplink.outages", {"name": name})
     _say(answer, json, outages_text(answer))
 
 
 @app.command("hub-snippet")
-def hub_snippet(name: Name = "", data: Data = DEFAULT_DATA, json: Json = False) -> None:
+def hub_snippet(name: Name = "", data: DataOption = DEFAULT_DATA, json: JsonOption = False) -> None:
     """What to run or write at the hub, where the box may not do it itself."""
     answer = _ask(data, "uplink.hub-snippet", {"name": name})
     _say(answer, json, str(answer["text"]))
@@ -161,8 +160,8 @@ def hub_snippet(name: Name = "", data: Data = DEFAULT_DATA, json: Json = False) 
 def rm(
     name: Annotated[str, typer.Argument(help="The uplink.")],
     force: Annotated[bool, typer.Option(help="Although messages wait; they stay in the local stream.")] = False,
-    data: Data = DEFAULT_DATA,
-    json: Json = False,
+    data: DataOption = DEFAULT_DATA,
+    json: JsonOption = False,
 ) -> None:
     """Remove an uplink: its link, the hub's source, and its local streams if they are empty."""
     answer = _ask(data, "uplink.rm", {"name": name, "is_forced": force}, REMOVE_TIMEOUT_S)

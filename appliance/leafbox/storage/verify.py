@@ -9,7 +9,9 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +29,19 @@ from leafbox.storage.segments import survey_log
 
 MAP_BYTES = 64 << 30
 """Address space for looking; nothing is written."""
+COPY_POLL_S = 0.2
+
+Progress = Callable[[int], object]
+"""Told how many bytes of the files are done, now and then; `bytes_on_flash` is about what it goes up to."""
+
+
+def _unseen(done_bytes: int) -> None:
+    """Nobody looks."""
+
+
+def bytes_on_flash(directory: str) -> int:
+    """Of all files of a store."""
+    return sum(path.stat().st_size for path in Path(directory).rglob("*") if path.is_file())
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +116,31 @@ class CompactReport:
         return f"database {self.before_bytes} -> {self.after_bytes} bytes"
 
 
-def verify(directory: str) -> StoreFacts:
+def verify(directory: str, progress: Progress = _unseen) -> StoreFacts:
     """Read and check everything; raises StoreError only if there is no store."""
-    return _look(directory, is_thorough=True)
+    return _look(directory, _Reading(progress, is_thorough=True))
 
 
 def stats(directory: str) -> StoreFacts:
     """The same facts from indexes and states alone; blocks are not read."""
-    return _look(directory, is_thorough=False)
+    return _look(directory, _Reading(_unseen, is_thorough=False))
 
 
-def compact(options: StorageOptions) -> CompactReport:
+class _Reading:
+    """How thoroughly, and how far it is."""
+
+    def __init__(self, progress: Progress, *, is_thorough: bool) -> None:
+        self.is_thorough = is_thorough
+        self._progress = progress
+        self._bytes = 0
+
+    def took(self, size: int) -> None:
+        """So many bytes more were read."""
+        self._bytes += size
+        self._progress(self._bytes)
+
+
+def compact(options: StorageOptions, progress: Progress = _unseen) -> CompactReport:
     """Leave out removed messages and free pages; the store must not be in use. Safe to interrupt at any point."""
     store = Store(options)
     try:
@@ -127,7 +156,7 @@ def compact(options: StorageOptions) -> CompactReport:
     shutil.rmtree(fresh, ignore_errors=True)
     database = Database(path, options.database_bytes_max)
     try:
-        database.copy_compact(fresh)
+        _copied(lambda: database.copy_compact(fresh), fresh / "data.mdb", progress)
     finally:
         database.close()
     before = (path / "data.mdb").stat().st_size
@@ -140,7 +169,25 @@ def compact(options: StorageOptions) -> CompactReport:
     return CompactReport(before, (path / "data.mdb").stat().st_size)
 
 
-def _look(directory: str, is_thorough: bool) -> StoreFacts:
+def _copied(copy: Callable[[], None], target: Path, progress: Progress) -> None:
+    """Copy, which LMDB does in one call, and tell meanwhile how much is there."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(COPY_POLL_S):
+            if target.exists():
+                progress(target.stat().st_size)
+
+    watching = threading.Thread(target=watch, name="progress of compacting", daemon=True)
+    watching.start()
+    try:
+        copy()
+    finally:
+        ended.set()
+        watching.join()
+
+
+def _look(directory: str, reading: _Reading) -> StoreFacts:
     root = Path(directory)
     path = root / "database"
     if not (path / "data.mdb").exists():
@@ -161,10 +208,10 @@ def _look(directory: str, is_thorough: bool) -> StoreFacts:
             facts.damages.append(Damage("database", str(error)))
         else:
             try:
-                salt = _look_at_database(database, facts, is_thorough)
+                salt = _look_at_database(database, facts, reading)
             finally:
                 database.close()
-    _look_at_log(root / "log", salt, facts)
+    _look_at_log(root / "log", salt, facts, reading)
     return facts
 
 
@@ -183,7 +230,7 @@ def _is_in_use(root: Path) -> bool:
     return False
 
 
-def _look_at_database(database: Database, facts: StoreFacts, is_thorough: bool) -> int | None:
+def _look_at_database(database: Database, facts: StoreFacts, reading: _Reading) -> int | None:
     """Check every table; returns the store's salt."""
     salt: int | None = None
     facts.database_bytes = database.used_bytes()
@@ -198,7 +245,7 @@ def _look_at_database(database: Database, facts: StoreFacts, is_thorough: bool) 
         elif key == b"checkpoint":
             facts.checkpoint_lsn = lsn
     for key, value in database.entries(b"streams"):
-        _look_at_stream(database, STREAM_KEY.unpack(key)[0], value, facts, is_thorough)
+        _look_at_stream(database, STREAM_KEY.unpack(key)[0], value, facts, reading)
     counts: Counter[str] = Counter()
     for key, value in database.entries(b"blobs"):
         kind = int.from_bytes(key[:2], "big")
@@ -211,7 +258,7 @@ def _look_at_database(database: Database, facts: StoreFacts, is_thorough: bool) 
     return salt
 
 
-def _look_at_stream(database: Database, number: int, value: bytes, facts: StoreFacts, is_thorough: bool) -> None:
+def _look_at_stream(database: Database, number: int, value: bytes, facts: StoreFacts, reading: _Reading) -> None:
     """Check a stream's state, indexes and (thoroughly) blocks against each other."""
     try:
         _, body = unseal(b"streams", STREAM_KEY.pack(number), value)
@@ -232,7 +279,9 @@ def _look_at_stream(database: Database, number: int, value: bytes, facts: StoreF
             continue
         block_bytes += size
         messages += live
-        if is_thorough:
+        reading.took(len(index))
+        if reading.is_thorough:
+            reading.took(size)
             _look_at_block(database, store, first_seq, size, facts)
     blocks = sum(1 for _ in database.block_keys(number))
     if not indexes == blocks == expected:
@@ -270,7 +319,7 @@ def _look_at_block(database: Database, store: StreamStore, first_seq: int, size:
         facts.damages.append(Damage("block", f"{len(value)} bytes, its index says {size}", store.name, first_seq))
 
 
-def _look_at_log(directory: Path, salt: int | None, facts: StoreFacts) -> None:
+def _look_at_log(directory: Path, salt: int | None, facts: StoreFacts, reading: _Reading) -> None:
     """Check the log behind the checkpoint and count its records."""
     log = survey_log(directory, salt, facts.checkpoint_lsn)
     facts.segment_count = len(log.segments)
@@ -282,5 +331,6 @@ def _look_at_log(directory: Path, salt: int | None, facts: StoreFacts) -> None:
     counter = RecordCounter()
     for segment in log.relevant:
         replay(segment.path.read_bytes(), segment.runs, facts.checkpoint_lsn, log.end_lsn, counter)
+        reading.took(segment.size)
     names = {kind.value: kind.name.lower() for kind in RecordKind}
     facts.log_records = {names.get(kind, str(kind)): found for kind, found in counter.counts.items()}
