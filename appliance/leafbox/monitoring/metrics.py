@@ -1,9 +1,9 @@
 """Prometheus text of the monitoring documents, with the names that boards made for prometheus-nats-exporter expect.
 
 A pure function from documents (`metrics.documents` of the control channel) to text format 0.0.4, so that the process
-that is scraped does the work, not core. Names, labels and units: prometheus-nats-exporter, collectors varz, connz (its
-totals), subz, leafz, accstatz, healthz and jsz; what this box adds is called `leafbox_*`. As there, everything is a
-gauge; our own counters are counters.
+that is scraped does the work, not core. Names, labels and units: prometheus-nats-exporter 0.20, collectors varz, connz
+(its totals), subz, leafz, accstatz, healthz and jsz; what this box adds is called `leafbox_*`. What comes from there is
+a gauge, sums over connections too, which fall when one leaves; our own counters are counters.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ def render(documents: Document) -> str:
     _add_leafs(out, documents.get("leafz", {}), server)
     _add_accounts(out, documents.get("accstatz", {}), server)
     if "healthz" in documents:
-        out.add("gnatsd_healthz_status", "0 is healthy", int(documents["healthz"].get("status") != "ok"), server)
+        said = str(documents["healthz"].get("status", ""))
+        out.add("gnatsd_healthz_status", "0 is healthy", int(said != "ok"), server)
+        out.add("gnatsd_healthz_status_value", "1 is healthy", int(said == "ok"), {**server, "value": said})
     _add_jetstream(out, documents.get("jsz", {}), documents.get("varz", {}), server)
     _add_box(out, documents.get("status", {}), documents.get("system", {}))
     return out.text()
@@ -167,9 +169,12 @@ def _add_jetstream(out: Exposition, jsz: Document, varz: Document, server: Mappi
     ):
         out.add(f"jetstream_server_{metric}", about, value, labels)
     for account in jsz.get("account_details") or ():
-        of_account = {**labels, "account": account.get("name"), "account_id": account.get("id")}
+        name = account.get("name")
+        of_account = {**labels, "account": name, "account_name": name, "account_id": account.get("id")}
         for metric in ("memory", "storage"):
             out.add(f"jetstream_account_{metric}_used", f"Bytes of {metric} in use", account.get(metric), of_account)
+            reserved = account.get(f"reserved_{metric}", 0)
+            out.add(f"jetstream_account_max_{metric}", f"Bytes of {metric} it may use", reserved, of_account)
         for stream in account.get("stream_detail") or ():
             _add_stream(out, stream, of_account)
 
@@ -186,6 +191,10 @@ def _add_stream(out: Exposition, stream: Document, of_account: Mapping[str, obje
         if part in stream:
             value = stream[part].get(field, 0)
             out.add(f"jetstream_stream_{metric}", about, value, labels)
+    for source in stream.get("sources") or ():
+        _add_origin(out, "source", source, labels)
+    if stream.get("mirror"):
+        _add_origin(out, "mirror", stream["mirror"], labels)
     for consumer in stream.get("consumer_detail") or ():
         of_consumer = {
             **labels,
@@ -197,6 +206,25 @@ def _add_stream(out: Exposition, stream: Document, of_account: Mapping[str, obje
         for metric, (about, part, field) in CONSUMER_VALUES.items():
             value = _at(consumer, (part, field) if part else (field,))
             out.add(f"jetstream_consumer_{metric}", about, value or 0, of_consumer)
+        for metric, part in (("last_delivery_seconds", "delivered"), ("last_ack_seconds", "ack_floor")):
+            last, now = (consumer.get(part) or {}).get("last_active"), consumer.get("ts")
+            if last and now:
+                age_s = (_milliseconds(now) - _milliseconds(last)) / 1000
+                out.add(f"jetstream_consumer_{metric}", "Seconds since then", age_s, of_consumer)
+
+
+def _add_origin(out: Exposition, kind: str, origin: Document, of_stream: Mapping[str, object]) -> None:
+    """A stream that messages are copied from."""
+    external = origin.get("external") or {}
+    labels = {
+        **of_stream,
+        f"{kind}_name": origin.get("name"),
+        f"{kind}_api": external.get("api", ""),
+        f"{kind}_deliver": external.get("deliver", ""),
+    }
+    out.add(f"jetstream_stream_{kind}_lag", "Messages behind", origin.get("lag", 0), labels)
+    active_ns = origin.get("active", 0)
+    out.add(f"jetstream_stream_{kind}_active_duration_ns", "Time since it was heard", active_ns, labels)
 
 
 # -- what only this box has --------------------------------------------------------------------------------------------

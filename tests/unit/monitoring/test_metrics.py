@@ -40,12 +40,15 @@ JSZ = {
                     "cluster": {"leader": "box"},
                     "config": {"max_msgs": -1, "max_bytes": 100},
                     "state": {"messages": 5, "bytes": 50, "first_seq": 1, "last_seq": 5, "consumer_count": 1},
+                    "sources": [{"name": "O", "lag": 3, "active": 5, "external": {"api": "$JS.hub.API"}}],
+                    "mirror": {"name": "M", "lag": 4, "active": -1},
                     "consumer_detail": [
                         {
                             "name": "C",
-                            "delivered": {"consumer_seq": 2, "stream_seq": 3},
+                            "delivered": {"consumer_seq": 2, "stream_seq": 3, "last_active": "2026-11-27T05:00:00.25Z"},
                             "ack_floor": {"consumer_seq": 1, "stream_seq": 1},
                             "num_ack_pending": 1,
+                            "ts": "2026-11-27T05:00:10.5Z",
                             "num_pending": 2,
                         }
                     ],
@@ -95,6 +98,7 @@ def test_streams_and_consumers() -> None:
         "meta_leader": "",
         "is_meta_leader": "true",
         "account": "$G",
+        "account_name": "$G",
         "account_id": "$G",
         "stream_name": 'a"b\\c\nd',
         "stream_leader": "box",
@@ -104,6 +108,11 @@ def test_streams_and_consumers() -> None:
     assert found["jetstream_stream_limit_bytes"][0][1] == 100
     assert found["jetstream_consumer_ack_floor_stream_seq"][0][1] == 1
     assert found["jetstream_consumer_num_redelivered"][0][1] == 0
+    assert found["jetstream_consumer_last_delivery_seconds"][0][1] == pytest.approx(10.25)
+    assert "jetstream_consumer_last_ack_seconds" not in found
+    (labels, value), *_ = found["jetstream_stream_source_lag"]
+    assert (value, labels["source_name"], labels["source_api"]) == (3, "O", "$JS.hub.API")
+    assert found["jetstream_stream_mirror_active_duration_ns"][0][1] == -1
     assert found["jetstream_server_jetstream_disabled"][0][1] == 0
 
 
@@ -122,6 +131,7 @@ def test_links_accounts_and_health() -> None:
     assert found["gnatsd_leafz_conn_nodes_total"][0][1] == 1
     assert found["gnatsd_accstatz_sent_messages"][0][1] == 3
     assert found["gnatsd_healthz_status"][0][1] == 1
+    assert found["gnatsd_healthz_status_value"] == [({"server_id": "", "value": "unavailable"}, 0)]
     assert found["gnatsd_connz_in_msgs"][0][1] == 9
 
 
