@@ -21,9 +21,11 @@ from typing import Protocol
 import msgspec
 
 from leafbox.app.configuration.options import Options
+from leafbox.app.operations.service import Operations
 from leafbox.app.supervisor import ChildSpec, Supervisor
 from leafbox.broker.broker import Broker
 from leafbox.monitoring.box_services import BoxServices
+from leafbox.monitoring.box_snapshot import BridgeFact
 from leafbox.mqtt.bridge.rules import BRIDGES_MAX, BridgeOptions
 from leafbox.protocol.control import ENVIRONMENT, Control
 from leafbox.protocol.errors import BoxRequestFailed, ConfigError
@@ -40,6 +42,7 @@ class BridgeServer(Protocol):
     broker: Broker
     supervisor: Supervisor
     options: Options
+    operations: Operations | None
 
 
 class Bridges:
@@ -63,8 +66,19 @@ class Bridges:
         services.add("bridge.add", self._add)
         services.add("bridge.remove", self._remove)
         services.add("bridge.report", self._report)
+        if self._server.operations is not None:
+            self._server.operations.facts.bridges = self.facts
         self._run_if_needed()
         each_second.append(self._run_if_needed)
+
+    def facts(self) -> list[BridgeFact]:
+        """The bridges as the issues see them."""
+        found = []
+        for name in sorted(self._all):
+            report = self._reports.get(name, {})
+            refused, reason = report.get("refused_messages"), report.get("refused_reason")
+            found.append(BridgeFact(name, refused if isinstance(refused, int) else 0, str(reason or "")))
+        return found
 
     @property
     def _all(self) -> dict[str, BridgeOptions]:
@@ -158,8 +172,15 @@ class Bridges:
         report = dict(self._reports.get(bridge.name, {}))
         if not report or time.monotonic() - self._reported_s > REPORT_STALE_S:
             report |= {"state": "starting", "sentence": "its process has not reported yet", "next_step": ""}
-        state = report.get("state")
+        state, refused = report.get("state"), report.get("refused_messages")
+        if refused:
+            stream, reason = report.get("refused_stream"), report.get("refused_reason") or "see their headers"
+            report["sentence"] = f"{report.get('sentence')}; {refused} refused messages are kept in {stream}"
+            if not report.get("next_step"):
+                report["next_step"] = f"mend the cause ({reason}), then send or purge what is in {stream}"
         severity = "ok" if state == "flowing" else "info" if state in ("starting", "connecting") else "warning"
+        if refused:
+            severity = "warning"
         is_configured = any(bridge is each for each in self._server.options.bridges)
         origin = "configuration" if is_configured else "command"
         return document | report | {"severity": severity, "origin": origin}

@@ -73,6 +73,17 @@ class UplinkFact:
 
 
 @dataclass(frozen=True, slots=True)
+class BridgeFact:
+    """A bridge to another MQTT broker."""
+
+    name: str
+    refused_messages: int
+    """Kept in its stream of refused messages."""
+    refused_reason: str = ""
+    """Why the last one was, if it was since the bridge's start."""
+
+
+@dataclass(frozen=True, slots=True)
 class StreamFact:
     """A stream and its limits (-1: none)."""
 
@@ -151,3 +162,4 @@ class BoxSnapshot:
     streams: tuple[StreamFact, ...] = ()
     consumers: tuple[ConsumerFact, ...] = ()
     children: tuple[ChildFact, ...] = ()
+    bridges: tuple[BridgeFact, ...] = ()

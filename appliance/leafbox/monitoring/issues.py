@@ -431,6 +431,21 @@ def _is_stuck(consumer: ConsumerFact, box: BoxSnapshot) -> bool:
     return is_at_limit and not consumer.is_paused and quiet_s > CONSUMER_STUCK_S
 
 
+def _bridge_refusals(box: BoxSnapshot) -> Iterator[Finding]:
+    for bridge in box.bridges:
+        if bridge.refused_messages:
+            stream = f"BRIDGE_{bridge.name}_REFUSED"
+            why = f" The last one: {bridge.refused_reason}." if bridge.refused_reason else ""
+            yield Finding(
+                f"The other broker of the bridge {bridge.name} refuses messages",
+                f"{bridge.refused_messages} messages are kept in the stream {stream}, each with the reason in its "
+                f"headers.{why}",
+                "Mend the cause at the other broker or here, then send them or purge the stream "
+                "(docs/protocols/mqtt.md, Bridges).",
+                bridge.name,
+            )
+
+
 def _children(box: BoxSnapshot) -> Iterator[Finding]:
     for child in box.children:
         if child.restarts_last_hour >= RESTARTS_MANY:
@@ -494,6 +509,7 @@ CHECKS = (
     ),
     Check("plain-passwords", Severity.WARNING, "passwords in clear text in the configuration", _plain_passwords),
     Check("slow-consumers", Severity.INFO, "clients cut off for reading too slowly", _slow_consumers),
+    Check("bridge-refused", Severity.WARNING, "messages that a bridge's other broker refused", _bridge_refusals),
     Check("uplink-paused", Severity.INFO, "an uplink that somebody paused", _uplinks_paused, Fix("Resume", False)),
     Check("unclaimed", Severity.INFO, "a dashboard without administrator", _unclaimed),
 )

@@ -9,6 +9,7 @@ import pytest
 from leafbox.monitoring.box_snapshot import (
     BacklogFact,
     BoxSnapshot,
+    BridgeFact,
     CertificateFact,
     ChildFact,
     ConsumerFact,
@@ -75,6 +76,7 @@ def sick(code: str) -> dict[str, object]:
         "clock-not-set": {"machine": replace(MACHINE, is_clock_synchronised=False)},
         "uplink-stalled": {"uplinks": (UplinkFact("hub", "stalled", NOW - 20),)},
         "uplink-down": {"uplinks": (UplinkFact("hub", "waiting", NOW - 60, "The name cannot be resolved."),)},
+        "bridge-refused": {"bridges": (BridgeFact("b", 3, "not authorized"),)},
         "uplink-paused": {"uplinks": (UplinkFact("hub", "paused", NOW - 60),)},
         "backlog-growing": {"backlog": BacklogFact(5000, 100, 3600)},
         "stream-full": {"streams": (StreamFact("$G", "S", 96, 100, 100, -1, refuses_when_full=True),)},
@@ -142,6 +144,7 @@ def test_some_become_critical(changes: dict[str, object], code: str) -> None:
         {"consumers": (ConsumerFact("$G", "S", "C", 5, 9, 9, 0, 0),), "start_s": NOW - 10},
         {"backlog": BacklogFact(900, 0, 3600)},
         {"config_mode": 0o644},
+        {"bridges": (BridgeFact("b", 0),)},
     ],
 )
 def test_what_is_no_issue(changes: dict[str, object]) -> None:

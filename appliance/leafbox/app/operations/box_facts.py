@@ -25,6 +25,7 @@ from leafbox.leaf.remote import UplinkSnapshot
 from leafbox.monitoring.box_snapshot import (
     BacklogFact,
     BoxSnapshot,
+    BridgeFact,
     CertificateFact,
     ChildFact,
     ConsumerFact,
@@ -95,6 +96,7 @@ class BoxFacts:
         self._hour_read_s = -math.inf
         self.is_claimed: Callable[[], bool | None] = lambda: None
         self.uplinks: Callable[[], Sequence[UplinkFact]] = self._links
+        self.bridges: Callable[[], Sequence[BridgeFact]] = tuple
         self.children: Callable[[], Sequence[ChildFact]] = tuple
         self.dashboard: Callable[[], ListenerFact | None] = lambda: None
 
@@ -125,6 +127,7 @@ class BoxFacts:
             streams=tuple(_stream_fact(stream) for stream in streams),
             consumers=tuple(islice(_consumers(streams), CONSUMERS_LOOKED_AT)),
             children=tuple(self.children()),
+            bridges=tuple(self.bridges()),
         )
 
     # -- doors --------------------------------------------------------------------------------------------------------

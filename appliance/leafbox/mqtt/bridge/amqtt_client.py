@@ -18,7 +18,7 @@ from urllib.parse import quote
 from amqtt.client import MQTTClient
 from amqtt.errors import AMQTTError, ClientError, CodecError, ConnectError, MQTTError, NoDataError, ProtocolHandlerError
 
-from leafbox.mqtt.bridge.ports import BridgeLost, BridgeMessage, Taker, lost_by
+from leafbox.mqtt.bridge.ports import BridgeLost, BridgeMessage, MessageRefused, Taker, lost_by
 from leafbox.mqtt.bridge.rules import BridgeOptions
 
 CONNECT_TIMEOUT_S = 10.0
@@ -159,6 +159,8 @@ class AmqttClient:
                 )
                 try:
                     await stored
+                except MessageRefused:
+                    continue  # Told and counted by who refused it; amqtt has acknowledged it long ago.
                 except BridgeLost as lost:
                     self._give_up(lost)
 

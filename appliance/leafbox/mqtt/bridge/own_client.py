@@ -13,9 +13,10 @@ import asyncio
 import ssl
 from collections import deque
 
-from leafbox.mqtt.bridge.ports import BridgeLost, BridgeMessage, Taker, lost_by
+from leafbox.mqtt.bridge.ports import BridgeLost, BridgeMessage, MessageRefused, Taker, lost_by
 from leafbox.mqtt.bridge.rules import BridgeOptions
 from leafbox.protocol.mqtt.encoder import encode_packet
+from leafbox.protocol.mqtt.fields import STRING_BYTES_MAX, VARIABLE_INTEGER_MAX
 from leafbox.protocol.mqtt.framing import PacketReader
 from leafbox.protocol.mqtt.packets import (
     Connack,
@@ -46,6 +47,9 @@ RECEIVE_MAXIMUM = 256
 PACKET_BYTES_MAX = 8 << 20
 READ_BYTES = 1 << 16
 PACKET_IDS = 0xFFFF
+PUBLISH_OVERHEAD_BYTES = 16
+"""More than a PUBLISH has beside topic, payload and user properties: only near the limit is it worth encoding twice."""
+PAIR_OVERHEAD_BYTES = 5
 
 
 class OwnClient:
@@ -71,6 +75,8 @@ class OwnClient:
         """Packet ids of QoS 2 messages that were taken and not yet released."""
         self._next_id = 0
         self._send_quota = PACKET_IDS
+        self._packet_bytes_max: int | None = None
+        self._qos_max = 2
         self._answered = True
         self.is_session_present = False
 
@@ -115,10 +121,14 @@ class OwnClient:
     def publish(self, message: BridgeMessage) -> asyncio.Future[None]:
         """Send now, or when the other side has room."""
         future: asyncio.Future[None] = self._loop.create_future()
+        qos = min(message.qos, self._qos_max)  # [MQTT-3.2.2-11]
         if self._lost.done():
             future.set_exception(BridgeLost("closed", "the connection is gone"))
-        elif message.qos == 0:
-            self._send(self._packet(message, 0))
+        elif refused := self._cannot_send(message):
+            future.set_exception(refused)
+            future.exception()
+        elif qos == 0:
+            self._send(self._packet(message, 0, 0))
             future.set_result(None)
         elif len(self._under_way) < self._send_quota:
             self._send_tracked(message, future)
@@ -156,7 +166,11 @@ class OwnClient:
     async def _log_in(self) -> None:
         options = self._options
         is_v5 = self._version is Version.V5
-        properties = Properties(session_expiry_interval_s=SESSION_NEVER_EXPIRES_S, receive_maximum=RECEIVE_MAXIMUM)
+        properties = Properties(
+            session_expiry_interval_s=SESSION_NEVER_EXPIRES_S,
+            receive_maximum=RECEIVE_MAXIMUM,
+            maximum_packet_size=PACKET_BYTES_MAX,
+        )
         self._send(
             Connect(
                 options.client_id or f"leafbox-{options.name}",
@@ -176,6 +190,9 @@ class OwnClient:
                 raise _refused(packet.reason_code, self._where)
             self.is_session_present = packet.is_session_present
             self._send_quota = min(self._send_quota, packet.properties.receive_maximum or PACKET_IDS)
+            self._packet_bytes_max = packet.properties.maximum_packet_size
+            if packet.properties.maximum_qos is not None:
+                self._qos_max = packet.properties.maximum_qos
             return
 
     async def _next_packets(self) -> list[Packet]:
@@ -271,38 +288,53 @@ class OwnClient:
         """Answers in the order of the messages, each when the log has it."""
         while not self._lost.done():
             packet, stored = await self._taken.get()
+            code = ReasonCode.SUCCESS
             try:
                 await stored
+            except MessageRefused as refused:
+                code = refused.code
             except BridgeLost as lost:
                 self._give_up(lost)  # Not stored, so not acknowledged: it comes again with the next connection.
                 return
             if packet.qos == 1:
-                self._send(Puback(packet.packet_id))
+                self._send(Puback(packet.packet_id, code))
             elif packet.qos == 2:
-                self._unreleased.add(packet.packet_id)
-                self._send(Pubrec(packet.packet_id))
+                if not code.is_failure or self._version is not Version.V5:
+                    self._unreleased.add(packet.packet_id)
+                self._send(Pubrec(packet.packet_id, code))
 
-    def _packet(self, message: BridgeMessage, packet_id: int) -> Publish:
+    def _cannot_send(self, message: BridgeMessage) -> MessageRefused | None:
+        """Why this message would end the connection, so that it is not sent at all; None: it would not."""
+        texts = [text for pair in message.user_properties for text in pair] if self._version is Version.V5 else []
+        if len(message.topic) > STRING_BYTES_MAX or any(not _is_text(text) for text in texts):
+            return MessageRefused(ReasonCode.MALFORMED_PACKET, "MQTT cannot carry its topic or one of its headers")
+        size = len(message.topic) + len(message.payload) + PUBLISH_OVERHEAD_BYTES
+        size += sum(PAIR_OVERHEAD_BYTES + len(text.encode()) for text in texts)
+        most = min(self._packet_bytes_max or VARIABLE_INTEGER_MAX, VARIABLE_INTEGER_MAX)
+        if size > most and len(encode_packet(self._packet(message, 1, 1), self._version)) > most:
+            return MessageRefused(
+                ReasonCode.PACKET_TOO_LARGE, f"the broker at {self._where} takes packets of {most} bytes at most"
+            )
+        return None
+
+    def _packet(self, message: BridgeMessage, packet_id: int, qos: int) -> Publish:
         properties = NO_PROPERTIES
         if message.user_properties and self._version is Version.V5:
             properties = Properties(user_properties=message.user_properties)
-        return Publish(message.topic, message.payload, message.qos, message.is_retained, False, packet_id, properties)
+        return Publish(message.topic, message.payload, qos, message.is_retained, False, packet_id, properties)
 
     def _send_tracked(self, message: BridgeMessage, future: asyncio.Future[None]) -> None:
         packet_id = self._new_id()
         self._under_way[packet_id] = future
-        self._send(self._packet(message, packet_id))
+        self._send(self._packet(message, packet_id, min(message.qos, self._qos_max)))
 
     def _acknowledged(self, packet_id: int, code: ReasonCode) -> None:
         future = self._under_way.pop(packet_id, None)
         if future is None:
             return
         if code.is_failure and not future.done():
-            # Sent again on this connection it would be refused again, without a word to anybody.
-            lost = _refused(code, self._where)
-            future.set_exception(lost)
+            future.set_exception(MessageRefused(code, f"the broker at {self._where} refuses it: {_words(code)}"))
             future.exception()
-            self._give_up(lost)
         elif not future.done():
             future.set_result(None)
         if self._waiting_for_room and not self._lost.done():
@@ -315,8 +347,20 @@ class OwnClient:
                 return self._next_id
 
 
+def _words(code: ReasonCode) -> str:
+    return code.name.lower().replace("_", " ")
+
+
+def _is_text(text: str) -> bool:
+    """Whether it is a string of MQTT [MQTT-1.5.4-1] [MQTT-1.5.4-2]."""
+    try:
+        return len(text.encode()) <= STRING_BYTES_MAX and "\0" not in text
+    except UnicodeEncodeError:
+        return False
+
+
 def _refused(code: ReasonCode, where: str) -> BridgeLost:
-    said = code.name.lower().replace("_", " ")
+    said = _words(code)
     if code in (ReasonCode.NOT_AUTHORIZED, ReasonCode.BAD_USER_NAME_OR_PASSWORD, ReasonCode.BANNED):
         return BridgeLost("auth", f"the broker at {where} refused us: {said}", "check --user and --password")
     if code is ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from leafbox.protocol.errors import LeafboxError
+from leafbox.protocol.mqtt.reason_codes import ReasonCode
 
 
 @dataclass
@@ -22,6 +23,17 @@ class BridgeLost(LeafboxError):
     """Short and stable, for programs: `dns`, `refused`, `tls`, `auth`, `timeout`, `closed`, `protocol`."""
     sentence: str
     next_step: str = ""
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+@dataclass
+class MessageRefused(LeafboxError):
+    """The other broker does not take one message; the connection goes on. `refusals` decides what becomes of it."""
+
+    code: ReasonCode
+    sentence: str
 
     def __str__(self) -> str:
         return self.sentence
@@ -68,7 +80,8 @@ class BridgeClient(Protocol):
         ...
 
     def publish(self, message: BridgeMessage) -> Future[None]:
-        """Send; done when the other side has acknowledged, or at QoS 0 when it is written."""
+        """Send; done when the other side has acknowledged, or at QoS 0 when it is written. `MessageRefused` when the
+        other side says no, or has said that it would."""
         ...
 
     async def wait_lost(self) -> None:

@@ -7,7 +7,8 @@ there. In: messages are stored by whichever stream has their subject, else by `B
 acknowledged. So a cut, a restart of either side or a crash repeats messages and loses none. What came in over a bridge
 does not go out over it again.
 
-Not here: the client (`own_client`, `amqtt_client`), who is configured (`app.bridges`).
+Not here: the client (`own_client`, `amqtt_client`), what becomes of refused messages (`refusals`), who is configured
+(`app.bridges`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import ssl
 import time
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 
 import nats.errors
 import nats.js.errors
@@ -29,8 +31,10 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
 from leafbox.mqtt.bridge.own_client import OwnClient
-from leafbox.mqtt.bridge.ports import BridgeClient, BridgeLost, BridgeMessage, Taker
+from leafbox.mqtt.bridge.ports import BridgeClient, BridgeLost, BridgeMessage, MessageRefused, Taker
+from leafbox.mqtt.bridge.refusals import Doubtful, Refusals, headers_bytes
 from leafbox.mqtt.bridge.rules import BridgeOptions, ClientKind
+from leafbox.protocol.mqtt.reason_codes import ReasonCode
 from leafbox.protocol.mqtt.topics import filter_to_subjects, subject_to_topic, topic_to_subject
 
 logger = logging.getLogger(__name__)
@@ -39,12 +43,19 @@ BATCH = 100
 """Messages under way to the other broker: hides a round trip of 50 ms at 2,000 messages a second."""
 FETCH_TIMEOUT_S = 5.0
 ACK_WAIT_S = 30.0
+KEEP_EVERY_S = ACK_WAIT_S / 3
+"""How often the stream is told that messages are still being worked on."""
 LOST_PAUSE_S = 0.1
+ALIVE_S = 1.0
+"""So long a connection must have lasted before its end can be blamed on the message that was sent."""
+NO_ROOM_PAUSE_S = 5.0
 PAUSE_FIRST_S = 1.0
 PAUSE_MOST_S = 30.0
 BRIDGE_HEADER = "Leafbox-Bridge"
 QOS_HEADER = "Nmqtt-Pub"
 OVERLAP_ERR_CODE = 10065
+TOPIC_SHOWN_MAX = 200
+"""Of a topic in the log."""
 OWN_HEADERS = ("nats-", "nmqtt-", "leafbox-")
 """Headers of servers; they mean nothing to another broker's clients."""
 
@@ -61,6 +72,13 @@ class BridgeState:
     received: int = 0
     backlog_messages: int = 0
     backlog_bytes: int = 0
+    refused_messages: int = 0
+    """Kept in `refused_stream`, because the other broker did not take them."""
+    refused_stream: str = ""
+    refused_reason: str = ""
+    """Of the last one."""
+    not_taken: int = 0
+    """Messages that came in and are too large for this side; their sender was told so in MQTT 5."""
 
 
 class BridgeWorker:
@@ -76,6 +94,11 @@ class BridgeWorker:
         self._is_stream_own = True
         self._client: BridgeClient | None = None
         self._connected = asyncio.Event()
+        self._connected_s = 0.0
+        self._kept_s = 0.0
+        self._answers = 0
+        """Messages that the other side took or refused."""
+        self._refusals = Refusals(options.name, self._jetstream, local.max_payload)
 
     async def run(self) -> None:
         """Connect, carry, and connect again, for ever."""
@@ -87,7 +110,7 @@ class BridgeWorker:
     async def _keep_connected(self) -> None:
         pause_s = PAUSE_FIRST_S
         while True:
-            started_s = time.monotonic()
+            started_s, answers = time.monotonic(), self._answers
             try:
                 await self._carry()
             except* BridgeLost as group:
@@ -96,7 +119,9 @@ class BridgeWorker:
                 self._tell(lost.state, lost.sentence, lost.next_step)
             except* (nats.errors.Error, OSError) as group:
                 self._tell("local", f"the local streams cannot be used: {group.exceptions[0]}")
-            if time.monotonic() - started_s > PAUSE_MOST_S:
+            # Who lets us in for a while, or takes or refuses a message, is there and is asked again soon: mosquitto
+            # 2.0.11 closes the connection behind every refusal.
+            if answers != self._answers or time.monotonic() - started_s > ALIVE_S:
                 pause_s = PAUSE_FIRST_S
             # Spread, so that bridges of many boxes do not come back in step.
             await asyncio.sleep(pause_s * random.uniform(0.7, 1.3))
@@ -106,7 +131,11 @@ class BridgeWorker:
         """Bring the backlog up to date."""
         if self._outbound is None:
             return
+        refusals = self._refusals
         try:
+            await refusals.measure()
+            self.state.refused_messages, self.state.refused_reason = refusals.kept, refusals.last_reason
+            self.state.refused_stream = refusals.stream if refusals.kept else ""
             info = await self._outbound.consumer_info()
             self.state.backlog_messages = (info.num_pending or 0) + (info.num_ack_pending or 0)
             if self._is_stream_own:
@@ -129,8 +158,9 @@ class BridgeWorker:
                 await client.connect()
                 if options.inbound:
                     await client.subscribe([(rule.remote_filter, rule.qos) for rule in options.inbound])
-                self._tell("flowing", f"connected to {options.host}:{options.port}")
+                self._tell("flowing", self._flowing)
                 self._client = client
+                self._connected_s = time.monotonic()
                 self._connected.set()
                 await client.wait_lost()
             finally:
@@ -233,43 +263,135 @@ class BridgeWorker:
     async def _deliver(self, batch: deque[Msg]) -> None:
         """Every message of it, in order, over as many connections as it takes."""
         while batch:
+            await self._keep(batch)
             client = await self._client_for(batch)
-            sent = [(message, self._send(client, message)) for message in batch]
+            is_careful = self._refusals.careful > 0
+            if self._refusals.is_stuck and (rest_s := self._connected_s + ALIVE_S - time.monotonic()) > 0:
+                await asyncio.sleep(rest_s)
+                continue
+            sent = [(message, self._send(client, message)) for message in islice(batch, 1 if is_careful else BATCH)]
+            sent_s = time.monotonic()
+            was_sent = sent[0][1] is not None and not sent[0][1].done()
             try:
                 for message, future in sent:
-                    if future is not None:
-                        await future
-                        self.state.delivered += 1
-                    await message.ack()
-                    batch.popleft()
-            except BridgeLost:
+                    if not await self._is_settled(message, future, batch):
+                        break
+                    await self._let_go(batch)
+            except BridgeLost as lost:
+                alone_for_s = time.monotonic() - sent_s if is_careful and was_sent else None
+                refused = self._refusals.lost(_sequence(batch[0]), lost, alone_for_s, BATCH)
+                if refused is not None:
+                    await self._set_aside(batch, refused)
+                    await self._let_go(batch)
                 # `_carry` notices as well; until then there is nobody to send to.
                 await asyncio.sleep(LOST_PAUSE_S)
+
+    async def _is_settled(self, message: Msg, future: asyncio.Future[None] | None, batch: deque[Msg]) -> bool:
+        """Wait for the answer; False: this message and those behind it have to be sent again."""
+        if future is None:
+            return True
+        while not future.done():
+            await asyncio.wait({future}, timeout=KEEP_EVERY_S)
+            await self._keep(batch)
+        try:
+            future.result()
+        except MessageRefused as refused:
+            self._answers += 1
+            pause_s = self._refusals.judge(self._doubtful(message), refused, time.monotonic())
+            if pause_s is None:
+                await self._set_aside(batch, refused)
+                return True
+            if pause_s >= 1:
+                self._tell("held", f"waiting to send a message again: {refused}", "see why the other broker refuses it")
+            await self._pause(batch, pause_s)
+            return False
+        self._answers += 1
+        self.state.delivered += 1
+        self._refusals.accepted()
+        return True
+
+    async def _set_aside(
+        self, batch: deque[Msg], refused: MessageRefused, *, is_settled_by_caller: bool = False
+    ) -> None:
+        """Into the stream of refused messages, however long it takes; then out of the queue."""
+        message = batch[0]
+        while True:
+            try:
+                await self._refusals.set_aside(self._doubtful(message), refused)
+                break
+            except (nats.errors.Error, TimeoutError) as error:
+                stream = self._refusals.stream
+                self._tell("held", f"{stream} does not take a refused message: {error}", f"make room in {stream}")
+                await self._pause(batch, NO_ROOM_PAUSE_S)
+        logger.warning("bridge %s set aside a message: %s", self.options.name, refused)
+
+    async def _let_go(self, batch: deque[Msg]) -> None:
+        """The first one was taken or set aside: the queue need not keep it any more."""
+        await batch.popleft().ack()
+        self._refusals.settled()
+        if self.state.state == "held" and self._client is not None:
+            self._tell("flowing", self._flowing)
+
+    async def _pause(self, held: deque[Msg], pause_s: float) -> None:
+        """Sleep, and keep what we hold."""
+        while pause_s > 0:
+            await asyncio.sleep(min(pause_s, KEEP_EVERY_S))
+            await self._keep(held)
+            pause_s -= KEEP_EVERY_S
+
+    async def _keep(self, held: deque[Msg]) -> None:
+        """Tell the stream now and then that we still have these messages: handed out again they would overtake."""
+        if time.monotonic() - self._kept_s >= KEEP_EVERY_S:
+            self._kept_s = time.monotonic()
+            for message in held:
+                await message.in_progress()
 
     async def _client_for(self, held: deque[Msg]) -> BridgeClient:
         """The present client; while there is none the stream is told that we still have these messages."""
         while self._client is None:
-            try:
-                await asyncio.wait_for(self._connected.wait(), ACK_WAIT_S / 3)
-            except TimeoutError:
-                for message in held:
-                    await message.in_progress()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._connected.wait(), KEEP_EVERY_S)
+            await self._keep(held)
         return self._client
 
     def _send(self, client: BridgeClient, message: Msg) -> asyncio.Future[None] | None:
-        """Hand over; None: it is not for the other side, or cannot be said in MQTT."""
+        """Hand over; None: it is not for the other side."""
         headers = message.headers or {}
-        topic = subject_to_topic(message.subject.encode())
-        if topic is None or headers.get(BRIDGE_HEADER) == self.options.name:
+        if headers.get(BRIDGE_HEADER) == self.options.name:
             return None
+        local = subject_to_topic(message.subject.encode())
+        if local is None:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            future.set_exception(MessageRefused(ReasonCode.TOPIC_NAME_INVALID, "its subject cannot be a topic of MQTT"))
+            future.exception()
+            return future
+        remote = self._remote(local)
+        if remote is None:
+            return None
+        topic, qos = remote
+        properties = tuple((name, value) for name, value in headers.items() if not name.lower().startswith(OWN_HEADERS))
+        return client.publish(BridgeMessage(topic, message.data, qos, user_properties=properties))
+
+    def _remote(self, topic: bytes) -> tuple[bytes, int] | None:
+        """Topic and QoS at the other broker; None: no rule is about it."""
         for rule in self.options.outbound:
             remote = rule.to_remote(topic)
             if remote is not None:
-                properties = tuple(
-                    (name, value) for name, value in headers.items() if not name.lower().startswith(OWN_HEADERS)
-                )
-                return client.publish(BridgeMessage(remote, message.data, rule.qos, user_properties=properties))
+                return remote, rule.qos
         return None
+
+    def _doubtful(self, message: Msg) -> Doubtful:
+        local = subject_to_topic(message.subject.encode())
+        remote = self._remote(local) if local is not None else None
+        headers = {
+            name: value for name, value in (message.headers or {}).items() if not name.lower().startswith("nats-")
+        }
+        topic = remote[0] if remote is not None else b""
+        return Doubtful(self._stream, _sequence(message), message.subject, topic, message.data, headers)
+
+    @property
+    def _flowing(self) -> str:
+        return f"connected to {self.options.host}:{self.options.port}"
 
     # -- in -----------------------------------------------------------------------------------------------------------
 
@@ -286,6 +408,15 @@ class BridgeWorker:
     async def _store(self, topic: bytes, message: BridgeMessage, future: asyncio.Future[None]) -> None:
         headers = {name: value for name, value in message.user_properties if _is_header(name, value)}
         headers |= {BRIDGE_HEADER: self.options.name, QOS_HEADER: str(message.qos)}
+        size = len(message.payload) + headers_bytes(headers)
+        if size > self._local.max_payload:
+            # Refused for good: it would come again with every connection, and nothing behind it ever would.
+            self.state.not_taken += 1
+            shown = message.topic[:TOPIC_SHOWN_MAX].decode(errors="replace")
+            logger.warning("bridge %s cannot take a message of %d bytes on %r", self.options.name, size, shown)
+            future.set_exception(MessageRefused(ReasonCode.QUOTA_EXCEEDED, "too large for this side"))
+            future.exception()
+            return
         try:
             await self._jetstream.publish(topic_to_subject(topic).decode(), message.payload, headers=headers)
         except (nats.errors.Error, TimeoutError) as error:
@@ -294,6 +425,10 @@ class BridgeWorker:
         else:
             self.state.received += 1
             future.set_result(None)
+
+
+def _sequence(message: Msg) -> int:
+    return message.metadata.sequence.stream
 
 
 def make_client(options: BridgeOptions, take: Taker, tasks: asyncio.TaskGroup) -> BridgeClient:

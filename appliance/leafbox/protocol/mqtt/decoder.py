@@ -226,12 +226,15 @@ def _publish(flags: int, body: bytes, version: Version, role: Role) -> Publish:
 def _ack_decoder(
     make: Callable[[int, ReasonCode, Properties], Ack], place: Place, codes: frozenset[int]
 ) -> Callable[[FieldReader, Version, Role], Ack]:
-    def decode(reader: FieldReader, version: Version, _role: Role) -> Ack:
+    # Table 3-4 has no 0x95, and yet mosquitto refuses a large message so: to a client every failure is a refusal.
+    to_client = codes | {code for code in ReasonCode if code.is_failure}
+
+    def decode(reader: FieldReader, version: Version, role: Role) -> Ack:
         packet_id = _packet_id(reader)
         if version != Version.V5 or reader.is_at_end:
             reader.expect_end()
             return make(packet_id, ReasonCode.SUCCESS, NO_PROPERTIES)
-        code = _reason_code(reader.byte(), codes, reader.what)
+        code = _reason_code(reader.byte(), codes if role is Role.SERVER else to_client, reader.what)
         return make(packet_id, code, _optional_properties(reader, place))
 
     return decode
