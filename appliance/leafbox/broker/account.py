@@ -107,14 +107,12 @@ class Account(AccountPlane):
         """Count a client connection out."""
         self.connections.discard(connection)
 
-    def payload_limit(self, server_limit: int) -> int:
-        """Largest message of a connection here: the smaller of the account's and the server's limit."""
-        own = self.limits.payload_bytes_max
-        return server_limit if own == UNLIMITED else min(own, server_limit)
+    def payload_limit(self, server_limit: int, user_limit: int = UNLIMITED) -> int:
+        """Largest message of a connection here: the smallest of the account's, the server's and the user's limit."""
+        limits = (server_limit, self.limits.payload_bytes_max, user_limit)
+        return min((limit for limit in limits if limit != UNLIMITED), default=UNLIMITED)
 
-    def subscription_limit(self, server_limit: int) -> int:
-        """Most subscriptions of one connection here; 0: no limit."""
-        own = self.limits.subscriptions_max
-        if own == UNLIMITED:
-            return server_limit
-        return min(own, server_limit) if server_limit > 0 else own
+    def subscription_limit(self, server_limit: int, user_limit: int = UNLIMITED) -> int:
+        """Most subscriptions of one connection here; -1: no limit. (A `server_limit` of 0 is none.)"""
+        limits = (server_limit or UNLIMITED, self.limits.subscriptions_max, user_limit)
+        return min((limit for limit in limits if limit != UNLIMITED), default=UNLIMITED)

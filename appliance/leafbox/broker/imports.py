@@ -10,11 +10,12 @@ subject of our own (`_R_....`), and maps the answer back. Pending answers are bo
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import string
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leafbox.broker.account import Account
 from leafbox.broker.config import (
@@ -43,6 +44,8 @@ RESPONSE_TOKEN_CHARACTERS = 6
 # Of the reply subject of a request whose latency is measured, as nats-server marks it.
 MEASURED_SUFFIX = b".T"
 BASE62 = string.digits + string.ascii_letters
+
+logger = logging.getLogger(__name__)
 
 SubjectMap = Callable[[bytes], bytes | None]
 
@@ -344,6 +347,27 @@ def import_transform(source: bytes, destination: bytes) -> SubjectTransform:
     Raises `InvalidTransform` when the two cannot be mapped onto each other.
     """
     return SubjectTransform.compile(source, tokenize_wildcards(destination), strict=True)
+
+
+def check_import(options: StreamImport | ServiceImport) -> None:
+    """Raises `InvalidTransform` when the subjects of an import cannot be mapped onto each other."""
+    local = _local_subject(options) if isinstance(options, StreamImport) else options.to or options.subject
+    import_transform(options.subject.encode(), local.encode()).reverse()
+
+
+def without_cycles(accounts: Mapping[str, AccountOptions]) -> dict[str, AccountOptions]:
+    """The accounts without the service imports that lead back to where they came from; for accounts that others
+    define, where one that is wrong must not keep the rest away."""
+    kept = dict(accounts)
+    for name, account in accounts.items():
+        for service in account.service_imports:
+            try:
+                _check_cycle(kept, name, service)
+            except ConfigError as error:
+                logger.warning("import left out account=%s: %s", name, error)
+                left = tuple(each for each in kept[name].service_imports if each is not service)
+                kept[name] = replace(kept[name], service_imports=left)
+    return kept
 
 
 def find_export(

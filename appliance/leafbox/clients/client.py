@@ -15,6 +15,7 @@ from collections.abc import Awaitable
 
 from leafbox.broker import tracing
 from leafbox.broker.account import Account
+from leafbox.broker.config import UNLIMITED
 from leafbox.broker.permission_tables import permission_tables
 from leafbox.broker.registry import ConnectionSnapshot, picture
 from leafbox.broker.request_info import RequestInfo
@@ -211,7 +212,7 @@ class ClientConnection(NatsConnection):
         connect = self.connect
         assert connect is not None
         if isinstance(decision, Refusal):
-            self.refuse(decision.reason)
+            self.refuse(decision.reason, decision.peer_text, decision.closed_as)
             return
         if connect.account or connect.new_account:
             self.refuse("CONNECT names an account")
@@ -245,17 +246,31 @@ class ClientConnection(NatsConnection):
                 account.attach(self)
             self.account = account
         self.identity = identity
-        self._end_at_expiry(identity)
+        self.end_at_expiry(identity)
         self.permissions = permission_tables(identity.permissions)
         tracks_replies = self.permissions is not None and self.permissions.responses_max is not None
         self.reply_permissions = {} if tracks_replies else None
-        self.max_payload = account.payload_limit(self.context.broker.options.payload_bytes_max)
+        self.max_payload = account.payload_limit(
+            self.context.broker.options.payload_bytes_max, identity.limits.payload_bytes_max
+        )
         if self.connect is not None and not self._is_announced:
             self._is_announced = True
             self.context.events.connected(self)
+        self.keep_subscription_limit(account)
         return True
 
-    def _end_at_expiry(self, identity: Identity) -> None:
+    def _subscriptions_max(self, account: Account) -> int:
+        own = self.identity.limits.subscriptions_max if self.identity is not None else UNLIMITED
+        return account.subscription_limit(self.context.broker.options.subscriptions_max, own)
+
+    def keep_subscription_limit(self, account: Account) -> None:
+        """Whoever has more subscriptions than it may have (any more), or may have none, is told and then closed."""
+        most = self._subscriptions_max(account)
+        if most == 0 or 0 < most < len(self.subscriptions):
+            self.send(error_line("maximum subscriptions exceeded"))
+            self.engine.loop.call_later(LIMIT_CLOSE_S, self.close, "Maximum Subscriptions Exceeded")
+
+    def end_at_expiry(self, identity: Identity) -> None:
         """A login that ends at a time of day ends the connection then (a JWT's expiry)."""
         if self._expiry_timer is not None:
             self._expiry_timer.cancel()
@@ -267,7 +282,7 @@ class ClientConnection(NatsConnection):
     def _expired(self) -> None:
         identity = self.identity
         if identity is not None and identity.expires_at_s is not None and time.time() < identity.expires_at_s:
-            self._end_at_expiry(identity)
+            self.end_at_expiry(identity)
             return
         who = "Account" if identity is not None and identity.is_account_expiring else "User"
         self.fail(f"{who} Authentication Expired", "Authentication Expired")
@@ -284,11 +299,13 @@ class ClientConnection(NatsConnection):
             self.refuse("first operation is not CONNECT")
         return False
 
-    def refuse(self, reason: str, text: str = "Authorization Violation") -> None:
-        """End the connection because it may not log in."""
+    def refuse(
+        self, reason: str, text: str = "Authorization Violation", closed_as: str = "Authentication Failure"
+    ) -> None:
+        """End the connection because it may not log in, or not stay."""
         self.context.logger.error("%s - authentication error: %s", self, reason)
         self.context.events.login_refused(self, reason)
-        self.fail(text, "Authentication Failure")
+        self.fail(text, closed_as)
 
     def _stop_login_timer(self) -> None:
         if self._login_timer is not None:
@@ -350,8 +367,7 @@ class ClientConnection(NatsConnection):
             text = f"Permissions Violation for Subscription to {quoted(subject)}, too many tokens"
             self.send(error_line(text))
             return
-        most = account.subscription_limit(broker_options.subscriptions_max)
-        if most > 0 and len(self.subscriptions) >= most:
+        if 0 <= self._subscriptions_max(account) <= len(self.subscriptions):
             self.send(error_line("maximum subscriptions exceeded"))
             return
         if sid not in self.subscriptions:

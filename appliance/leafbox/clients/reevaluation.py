@@ -19,7 +19,7 @@ def reevaluate(client: ClientConnection) -> None:
         if decision.is_silent:
             client.close("Client Closed")
         else:
-            client.refuse(decision.reason)
+            client.refuse(decision.reason, decision.peer_text, decision.closed_as)
         return
     account = client.context.broker.account(decision.account)
     if account is not client.account:
@@ -34,9 +34,11 @@ def apply_rights(client: ClientConnection, identity: Identity, account: Account)
     """New permissions and limits for a client that stays; subscriptions that lost their right are withdrawn."""
     options = client.context.broker.options
     client.identity = identity
+    client.end_at_expiry(identity)
     client.max_control_line = options.control_line_bytes_max
     client.max_pending = options.pending_bytes_max
-    client.max_payload = account.payload_limit(options.payload_bytes_max)
+    client.max_payload = account.payload_limit(options.payload_bytes_max, identity.limits.payload_bytes_max)
+    client.keep_subscription_limit(account)
     permissions = permission_tables(identity.permissions)
     if permissions is client.permissions:
         return

@@ -181,7 +181,7 @@ class LeafLink(LeafConnection):
             self._reweigh(account, known, weight)
             return
         most = account.subscription_limit(self.context.broker.options.subscriptions_max)
-        if most > 0 and len(self.remote_interest) >= most:
+        if 0 <= most <= len(self.remote_interest):
             self.send(error_line("maximum subscriptions exceeded"))
             return
         subscription = Subscription(account, self, subject, queue)

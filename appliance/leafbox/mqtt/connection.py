@@ -295,7 +295,7 @@ class MqttClient(MqttConnection):
         )
         self.take_identity(identity)
         self.permissions = permission_tables(identity.permissions)
-        self._set_limits(connect, account, terms.keep_alive_s)
+        self._set_limits(connect, account, identity, terms.keep_alive_s)
         account.attach(self)
         self.account = account
         session.user = identity.name
@@ -358,9 +358,9 @@ class MqttClient(MqttConnection):
             self._expiry_timer.cancel()
             self._expiry_timer = None
 
-    def _set_limits(self, connect: Connect, account: Account, keep_alive_s: int) -> None:
+    def _set_limits(self, connect: Connect, account: Account, identity: Identity, keep_alive_s: int) -> None:
         options = self.context.broker.options
-        self.max_payload = account.payload_limit(options.payload_bytes_max)
+        self.max_payload = account.payload_limit(options.payload_bytes_max, identity.limits.payload_bytes_max)
         self.packet_bytes_limit = max(self.max_payload, 0) + PACKET_EXTRA_BYTES
         self.keep_alive_s = keep_alive_s
         self.keep_alive_ns = int(keep_alive_s * KEEP_ALIVE_GRACE * 1e9)

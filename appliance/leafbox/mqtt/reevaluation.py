@@ -28,7 +28,9 @@ def reevaluate(client: MqttClient) -> None:
         return
     assert isinstance(account, Account)
     client.take_identity(decision)
-    client.max_payload = account.payload_limit(client.context.broker.options.payload_bytes_max)
+    client.max_payload = account.payload_limit(
+        client.context.broker.options.payload_bytes_max, decision.limits.payload_bytes_max
+    )
     client.refuses_qos2 = client.context.options.is_qos2_publish_rejected
     permissions = permission_tables(decision.permissions)
     if permissions is client.permissions:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from leafbox.broker.config import UNLIMITED
 from leafbox.mqtt.interest import wanted_by
 from leafbox.mqtt.records import FilterRecord
 from leafbox.protocol.mqtt.filters import filter_problem
@@ -66,8 +67,9 @@ def _subscribe_one(
         return ReasonCode.NOT_AUTHORIZED, 0, ()
     options = client.context.options
     account = session.owner.account
-    most = account.subscription_limit(client.context.broker.options.subscriptions_max)
-    if wanted.filter not in session.interests and 0 < most <= len(session.interests):
+    own = client.identity.limits.subscriptions_max if client.identity is not None else UNLIMITED
+    most = account.subscription_limit(client.context.broker.options.subscriptions_max, own)
+    if wanted.filter not in session.interests and 0 <= most <= len(session.interests):
         return ReasonCode.QUOTA_EXCEEDED, 0, ()
     qos = min(wanted.qos, 1) if options.is_qos2_subscribe_downgraded else wanted.qos
     record = FilterRecord(

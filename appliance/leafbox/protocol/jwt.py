@@ -40,9 +40,13 @@ class Claims:
     audience: str = ""
     nats: dict[str, Any] = field(default_factory=dict)
 
+    def has_ended(self, now_s: float) -> bool:
+        """Whether the claims' time is over."""
+        return bool(self.expires_at_s) and now_s >= self.expires_at_s
+
     def check_time(self, now_s: float) -> None:
         """Raises `InvalidJwt` when the claims are not valid at this time."""
-        if self.expires_at_s and now_s >= self.expires_at_s:
+        if self.has_ended(now_s):
             raise InvalidJwt("claim is expired")
         if self.not_before_s and now_s < self.not_before_s:
             raise InvalidJwt("claim is not yet valid")

@@ -34,6 +34,7 @@ from leafbox.security.certificate_names import InvalidName, read_names
 from leafbox.security.config import SecurityOptions, SimpleAuthorization, UserOptions
 from leafbox.security.passwords import PasswordVerifier, is_bcrypt
 from leafbox.security.tls_accept import TlsFacts
+from leafbox.security.user_claims import NO_LIMITS, UserLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,22 @@ class ConnectionFacts:
     """Public key of the trusted proxy that vouched for the connection; empty: it came directly."""
 
 
+@dataclass(frozen=True, slots=True)
+class ClaimFacts:
+    """What of a user JWT matters after the login: its account's claims may change under it."""
+
+    issued_at_s: int
+    signer: str
+    """The key that signed it: the account's, or one of its signing keys."""
+    ends_at_s: float | None = None
+    """When the user's own claims end, or the time of day in which it may be here; None: never."""
+    template: str = ""
+    """The template of the signing key that gave the rights, as JSON; empty: the JWT has rights of its own."""
+    is_bearer: bool = False
+    takes_defaults: bool = False
+    """It has no permissions of its own, so it has the account's default ones."""
+
+
 class Proof(enum.Enum):
     """How an identity was established."""
 
@@ -125,17 +142,24 @@ class Identity:
     """Wall-clock time at which the connection must end (an expiring JWT); None: never."""
     is_account_expiring: bool = False
     """It is the account's JWT that ends then, and all its users with it."""
+    limits: UserLimits = NO_LIMITS
+    """The user's own, beside those of the account and the server."""
+    claims: ClaimFacts | None = None
+    """Of a user JWT that operator mode let in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The peer is turned away with `Authorization Violation`; `reason` is for our log and never for the peer.
+    """The peer is turned away with `peer_text`; `reason` is for our log and never for the peer.
 
     `is_silent`: it is closed without a word, as nats-server does after a reload that removed its user.
     """
 
     reason: str
     is_silent: bool = False
+    peer_text: str = "Authorization Violation"
+    closed_as: str = "Authentication Failure"
+    """What monitoring shows of the closed connection."""
 
 
 Decision = Identity | Refusal

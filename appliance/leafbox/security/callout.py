@@ -29,7 +29,7 @@ from leafbox.protocol.jwt import InvalidJwt, decode_jwt, encode_jwt
 from leafbox.protocol.nkeys import KeyPair, KeyRole, decode_public
 from leafbox.security.authentication import ConnectionFacts, Credentials, Decision, Identity, Proof, Refusal
 from leafbox.security.config import AuthCalloutOptions
-from leafbox.security.operator import connection_types, is_from, read_permissions
+from leafbox.security.user_claims import connection_types, is_from, objection, read_permissions, sources, window_end_s
 
 SUBJECT = "$SYS.REQ.USER.AUTH"
 XKEY_HEADER = "Nats-Server-Xkey"
@@ -231,15 +231,19 @@ class AuthCallout:
             return Refusal("auth callout: the user JWT is of somebody else")
         if user.issuer != self._options.issuer:
             return Refusal("auth callout: the user JWT is not signed by the configured issuer")
+        if text := objection(user):
+            return Refusal(f"auth callout: user JWT: {text}")
         user.check_time(self._clock_s())
-        kinds = connection_types(user)
-        if kinds and facts.connection_type not in kinds:
+        kinds = connection_types(user.nats)
+        if kinds is None or (kinds and facts.connection_type not in kinds):
             return Refusal("auth callout: connection type not allowed")
-        if user.nats.get("times"):
-            return Refusal("auth callout: times of day in a user JWT are not supported")
-        sources = [each for each in user.nats.get("src") or [] if isinstance(each, str)]
-        if sources and not is_from(facts, sources):
+        is_open, closes_at_s = window_end_s(user.nats, self._clock_s())
+        if not is_open:
+            return Refusal("auth callout: outside of the user's times of day")
+        networks = sources(user.nats)
+        if networks and not is_from(facts.ip, networks):
             return Refusal("auth callout: source address not allowed")
+        ends = [at_s for at_s in (float(user.expires_at_s), closes_at_s) if at_s]
         return Identity(
             name=user.name or user_key,
             account=user.audience or GLOBAL_ACCOUNT,
@@ -247,7 +251,7 @@ class AuthCallout:
             allowed_connection_types=kinds,
             nkey=user_key,
             proof=Proof.AUTHORITY,
-            expires_at_s=float(user.expires_at_s) if user.expires_at_s else None,
+            expires_at_s=min(ends, default=None),
         )
 
 

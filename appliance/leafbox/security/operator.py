@@ -1,45 +1,93 @@
-"""Operator mode with preloaded accounts: what operator, account and user JWTs make of a connection (ADR-14).
+"""Operator mode: what operator, account and user JWTs make of a connection (ADR-14).
 
 The chain: a trusted operator key signs accounts, an account's key (or one of its signing keys) signs users, the user's
-key signs the nonce. Accounts come from `resolver_preload`; other resolvers and scoped signing keys are refused where
-they are met, never taken for allowed. An import that its exporter does not allow (any more) is left out and said, as
-nats-server does; the other imports of the account hold.
-Source: config specification section 7; nats-server 2.15.1 `server/auth.go` `processClientOrLeafAuthentication`.
+key signs the nonce. Accounts come from `resolver_preload` and from whatever puts them here later (`app.operator`); one
+that is not known is asked for with `lookup`, where there is one to ask. An import that its exporter does not allow (any
+more) is left out and said, as nats-server does; the other imports of the account hold.
+
+Source: config specification section 7; nats-server 2.15.1 `server/auth.go` `processClientOrLeafAuthentication`. Not
+here: what claims mean (`user_claims`, `user_template`, `account_claims`), where accounts are kept.
 """
 
 from __future__ import annotations
 
-import ipaddress
+import json
+import logging
+import re
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
-from leafbox.broker.config import (
-    AccountJetStreamLimits,
-    AccountLimits,
-    AccountOptions,
-    ConnectionType,
-    MessageTrace,
-    Permissions,
-    ResponsePermission,
-    ServiceExport,
-    ServiceImport,
-    ServiceLatency,
-    ServiceResponseType,
-    StreamExport,
-    StreamImport,
-    SubjectPermission,
-)
+from leafbox import NATS_SERVER_VERSION
+from leafbox.broker.config import UNLIMITED, AccountOptions, Permissions
+from leafbox.broker.imports import without_cycles
 from leafbox.protocol.errors import ConfigError
 from leafbox.protocol.jwt import Claims, InvalidJwt, decode_jwt
-from leafbox.protocol.nkeys import InvalidNkey, decode_signature, verify
-from leafbox.security.activations import Activations, is_stream
-from leafbox.security.authentication import ConnectionFacts, Credentials, Decision, Identity, Proof, Refusal
-from leafbox.security.config import OperatorOptions, ResolverKind
+from leafbox.protocol.nkeys import InvalidNkey, KeyRole, decode_signature, is_public, verify
+from leafbox.security.account_claims import KnownAccount, account_options, objections, read_account
+from leafbox.security.activations import Activations
+from leafbox.security.authentication import (
+    ClaimFacts,
+    ConnectionFacts,
+    Credentials,
+    Decision,
+    Identity,
+    Proof,
+    Refusal,
+)
+from leafbox.security.config import OperatorOptions
+from leafbox.security.user_claims import (
+    connection_types,
+    has_no_rights,
+    is_from,
+    objection,
+    read_limits,
+    read_permissions,
+    sources,
+    strings,
+    window_end_s,
+)
+from leafbox.security.user_template import applied
 
-# No account has this name: an export that needs an activation which nobody has.
-NOBODY = ("-",)
+logger = logging.getLogger(__name__)
+
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+ACCOUNT_EXPIRED = "Account Authentication Expired"
+REVOKED = Refusal("credentials were revoked", peer_text="User Authentication Revoked", closed_as="Credentials Revoked")
+
+
+class AccountLookup(Protocol):
+    """Where accounts that are not known may be found."""
+
+    def may_find(self, key: str) -> bool:
+        """Whether asking makes sense: nobody has just said that there is none, and not too many are being asked for."""
+        ...
+
+    async def find(self, key: str) -> None:
+        """Ask, and put what was found into this operator's accounts. Bounded in time; raises nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SignedUser:
+    """A user JWT that its account's key signed, with the rights it gives."""
+
+    claims: Claims
+    account: KnownAccount
+    rights: Mapping[str, Any]
+    """The user's own claims, or its signing key's template."""
+    template: str = ""
+
+
+class ExternalAuthorization(Protocol):
+    """An account's own service that decides about its users (`authorization` of its claims)."""
+
+    def decide(
+        self, user: SignedUser, credentials: Credentials, facts: ConnectionFacts, so_far: Decision
+    ) -> Decision | Awaitable[Decision]:
+        """`so_far` is what the user's JWT alone would make of the connection."""
+        ...
 
 
 class OperatorMode:
@@ -49,273 +97,287 @@ class OperatorMode:
         self._clock_s = clock_s
         self.activations_end_s: int | None = None
         """When the first activation token ends that `account_options` has counted; None: none does."""
-        self._trusted = set(options.trusted_keys)
+        self.trusted = set(options.trusted_keys)
+        """Operator keys whose accounts count."""
+        self._strict: set[str] = set()
+        self.strict_operators: set[str] = set()
+        """Operators that sign accounts with their signing keys only."""
         self.system_account = ""
-        if options.resolver is not None and options.resolver.kind is not ResolverKind.MEMORY:
-            raise ConfigError("only resolver: MEMORY with resolver_preload is supported")
+        self.lookup: AccountLookup | None = None
+        self.external: ExternalAuthorization | None = None
+        self._pinned = options.resolver_pinned_accounts
+        self._sentinel = options.default_sentinel
         for token in options.operators:
-            self._trust(_decode(token, "operator"))
-        self._accounts = {key: self._account(key, token) for key, token in options.resolver_preload.items()}
-        self._signers = {key: {key, *_signing_keys(claims)} for key, claims in self._accounts.items()}
+            try:
+                self._trust(_decode_operator(token))
+            except (TypeError, ValueError) as error:
+                raise ConfigError(f"operator JWT: unexpected content ({error})") from error
+        self.accounts: dict[str, KnownAccount] = {}
+        for key, token in options.resolver_preload.items():
+            self._preload(key, token)
 
     def _trust(self, operator: Claims) -> None:
-        self._trusted.update((operator.subject, *_strings(operator.nats.get("signing_keys"))))
-        self.system_account = str(operator.nats.get("system_account") or self.system_account)
+        keys = strings(operator.nats.get("signing_keys"))
+        self.trusted.update(keys)
+        if operator.nats.get("strict_signing_key_usage"):
+            self._strict.update(keys)
+            self.strict_operators.add(operator.subject)
+        else:
+            self.trusted.add(operator.subject)
+        check_version(operator)
+        # The first operator's counts.
+        self.system_account = self.system_account or str(operator.nats.get("system_account") or "")
 
-    def _account(self, key: str, token: str) -> Claims:
-        claims = _decode(token, "account")
-        if claims.subject != key:
+    def _preload(self, key: str, token: str) -> None:
+        try:
+            account = self.read(token)
+        except InvalidJwt as error:
+            raise ConfigError(f"resolver_preload: account {key}: {error}") from error
+        if account.key != key:
             raise ConfigError(f"resolver_preload: the JWT for {key} is of another account")
-        if claims.issuer not in self._trusted:
-            raise ConfigError(f"resolver_preload: account {key} is not signed by a trusted operator")
-        return claims
+        if found := objections(account):
+            logger.warning("account=%s is left out, its JWT has faults: %s", key, "; ".join(found))
+            return
+        self.accounts[key] = account
 
     # -- accounts -----------------------------------------------------------------------------------------------------
 
+    def read(self, token: str) -> KnownAccount:
+        """The account of a token that a trusted operator signed. Raises `InvalidJwt`. Its content is not judged."""
+        account = read_account(token)
+        if account.claims.issuer not in self.trusted:
+            raise InvalidJwt("account is not signed by a trusted operator")
+        if account.claims.issuer in self._strict:
+            return read_account(token, is_strict=True)
+        return account
+
     def account_options(self) -> tuple[AccountOptions, ...]:
-        """The preloaded accounts, named by their public keys."""
-        activations = Activations(self._accounts, self._signers, self._clock_s())
+        """The known accounts, named by their public keys."""
+        accounts = {key: account.claims for key, account in self.accounts.items()}
+        signers = {key: account.signers.keys() | {key} for key, account in self.accounts.items()}
+        activations = Activations(accounts, signers, self._clock_s())
         self.activations_end_s = activations.end_s
-        return tuple(account_options(key, claims.nats, activations) for key, claims in self._accounts.items())
+        options = {key: account_options(key, claims.nats, activations) for key, claims in accounts.items()}
+        return tuple(without_cycles(options).values())
 
     # -- logins -------------------------------------------------------------------------------------------------------
 
-    def decide(self, credentials: Credentials, facts: ConnectionFacts, so_far: Decision | None) -> Decision:
+    def decide(
+        self, credentials: Credentials, facts: ConnectionFacts, so_far: Decision | None
+    ) -> Decision | Awaitable[Decision]:
         """Who the user JWT in CONNECT makes of the connection."""
         try:
-            return self._decide(credentials, facts)
+            user = self._user(credentials, facts)
+            if isinstance(user, Refusal):
+                return user
+            key = _account_key(user)
+            account = self.accounts.get(key)
+            is_missing = account is None or account.claims.has_ended(self._clock_s())
+            if is_missing and self.lookup is not None and self.lookup.may_find(key):
+                return self._decide_after(self.lookup.find(key), user, credentials, facts)
+            return self._decide(user, credentials, facts)
         except InvalidJwt as error:
             return Refusal(f"user JWT: {error}")
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
             return Refusal(f"user JWT: unexpected content ({type(error).__name__})")
 
-    def still_authorised(self, identity: Identity, facts: ConnectionFacts) -> Decision:
-        """After a reload: the account must still be there and nothing may have expired."""
-        account = self._accounts.get(identity.account)
-        if account is None:
-            return Refusal("account is gone")
-        if identity.expires_at_s is not None and identity.expires_at_s <= self._clock_s():
-            return Refusal("claim is expired")
-        if _is_revoked(account, identity.nkey, 0):
-            return Refusal("credentials were revoked")
-        return identity
+    def _user(self, credentials: Credentials, facts: ConnectionFacts) -> Claims | Refusal:
+        """The claims that are presented, or the sentinel's for who presents none."""
+        try:
+            user = decode_jwt(credentials.jwt)
+            if user.kind != "user":
+                raise InvalidJwt("not user claim")
+        except InvalidJwt:
+            if not self._sentinel:
+                if not credentials.jwt:
+                    return Refusal("no user JWT")
+                raise
+            user = decode_jwt(self._sentinel)
+        if text := objection(user):
+            return Refusal(f"user JWT: {text}")
+        if user.nats.get("proxy_required") and not facts.proxy_key:
+            return Refusal("proxy required", peer_text="Proxy Required", closed_as="Proxy Required")
+        user.check_time(self._clock_s())
+        if self._pinned and _account_key(user) not in self._pinned and _account_key(user) != self.system_account:
+            return Refusal("account is not listed in resolver_pinned_accounts")
+        return user
 
-    def _decide(self, credentials: Credentials, facts: ConnectionFacts) -> Decision:
-        if not credentials.jwt:
-            return Refusal("no user JWT")
-        user, now_s = decode_jwt(credentials.jwt), self._clock_s()
-        if user.kind != "user":
-            return Refusal("the JWT is not a user's")
-        user.check_time(now_s)
-        key = str(user.nats.get("issuer_account") or user.issuer)
-        account = self._accounts.get(key)
-        if account is None or user.issuer not in self._signers[key]:
-            return Refusal("the user's account is unknown or did not sign the user")
-        account.check_time(now_s)
-        if _is_revoked(account, user.subject, user.issued_at_s):
-            return Refusal("credentials were revoked")
-        refusal = _check_limits(user, account, facts, now_s) or _check_signature(user, credentials, facts)
+    async def _decide_after(
+        self, lookup: Awaitable[None], user: Claims, credentials: Credentials, facts: ConnectionFacts
+    ) -> Decision:
+        await lookup
+        try:
+            decision = self._decide(user, credentials, facts)
+        except InvalidJwt as error:
+            return Refusal(f"user JWT: {error}")
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            return Refusal(f"user JWT: unexpected content ({type(error).__name__})")
+        return decision if isinstance(decision, Identity | Refusal) else await decision
+
+    def _decide(self, user: Claims, credentials: Credentials, facts: ConnectionFacts) -> Decision | Awaitable[Decision]:
+        account = self.accounts.get(_account_key(user))
+        if account is None:
+            return Refusal("the user's account is unknown")
+        signed = sign_user(user, account)
+        decision = self._judge(signed, credentials, facts)
+        if self.external is not None and has_external_authorization(account):
+            return self.external.decide(signed, credentials, facts, decision)
+        return decision
+
+    def _judge(self, user: SignedUser, credentials: Credentials, facts: ConnectionFacts) -> Decision:
+        now_s = self._clock_s()
+        user.account.claims.check_time(now_s)
+        refusal = check_limits(user, facts) or _check_signature(user, credentials, facts)
         if refusal is not None:
             return refusal
-        return _identity(user, account, key)
+        if user.account.is_revoked(user.claims.subject, user.claims.issued_at_s):
+            return Refusal("credentials were revoked")
+        networks = sources(user.rights)
+        if networks and not is_from(facts.ip, networks):
+            return Refusal("source address not allowed")
+        return identity_of(user, now_s)
+
+    # -- while they are here ------------------------------------------------------------------------------------------
+
+    def still_authorised(self, identity: Identity, facts: ConnectionFacts) -> Decision:
+        """After accounts or the configuration have changed: what the identity is now."""
+        account = self.accounts.get(identity.account)
+        now_s = self._clock_s()
+        if account is None or account.claims.has_ended(now_s):
+            return Refusal("account is gone", peer_text=ACCOUNT_EXPIRED, closed_as="Authentication Expired")
+        if identity.expires_at_s is not None and identity.expires_at_s <= now_s and not identity.is_account_expiring:
+            return Refusal("claim is expired")
+        claims = identity.claims
+        if claims is None:
+            return REVOKED if account.is_revoked(identity.nkey, 0) else identity
+        if claims.is_bearer and _disallows_bearer(account):
+            return Refusal("the account does not allow bearer tokens")
+        if account.is_revoked(identity.nkey, claims.issued_at_s):
+            return REVOKED
+        if claims.signer not in account.signers or _template_text(account.signers[claims.signer]) != claims.template:
+            return Refusal("the key that signed the user is gone or has changed", is_silent=True)
+        permissions = identity.permissions
+        if claims.takes_defaults:
+            permissions = default_permissions(account)
+        return _until(replace(identity, permissions=permissions), claims.ends_at_s, account)
 
 
-def _identity(user: Claims, account: Claims, key: str) -> Identity:
-    permissions = read_permissions(user.nats) or read_permissions(account.nats.get("default_permissions") or {})
-    ends = [at_s for at_s in (user.expires_at_s, account.expires_at_s) if at_s]
-    return Identity(
-        name=user.subject,
-        account=key,
-        permissions=permissions,
-        allowed_connection_types=connection_types(user),
-        nkey=user.subject,
-        proof=Proof.AUTHORITY,
-        expires_at_s=float(min(ends)) if ends else None,
-        is_account_expiring=bool(ends) and min(ends) != user.expires_at_s,
-    )
+def check_version(operator: Claims) -> None:
+    """Raises `ConfigError` when the operator asks for a later server than the one we stand for."""
+    wanted = str(operator.nats.get("assert_server_version") or "")
+    if not wanted:
+        return
+    found, own = _VERSION.fullmatch(wanted), _VERSION.match(NATS_SERVER_VERSION)
+    if found is None or own is None:
+        raise ConfigError(
+            f"operator {operator.subject}: assert_server_version {wanted!r} is not <major>.<minor>.<update>"
+        )
+    if tuple(map(int, found.groups())) > tuple(map(int, own.groups())):
+        raise ConfigError(f"operator {operator.subject} expects server version {wanted}, this is {NATS_SERVER_VERSION}")
 
 
-def _check_limits(user: Claims, account: Claims, facts: ConnectionFacts, now_s: float) -> Refusal | None:
-    allowed = connection_types(user)
-    if allowed and facts.connection_type not in allowed:
-        return Refusal("connection type not allowed")
-    if user.nats.get("times"):
-        return Refusal("times of day in a user JWT are not supported")
-    sources = _strings(user.nats.get("src"))
-    if sources and not is_from(facts, sources):
-        return Refusal("source address not allowed")
-    if user.nats.get("bearer_token") and (account.nats.get("limits") or {}).get("disallow_bearer"):
+def sign_user(user: Claims, account: KnownAccount) -> SignedUser:
+    """Check that the account signed the user. Raises `InvalidJwt`."""
+    if user.issuer not in account.signers:
+        raise InvalidJwt("its account did not sign it")
+    template = account.signers[user.issuer]
+    if template is None:
+        return SignedUser(user, account, user.nats)
+    if not has_no_rights(user):
+        raise InvalidJwt("scoped users require no permissions or limits set")
+    return SignedUser(user, account, applied(template, user, account.claims), _template_text(template))
+
+
+def check_limits(user: SignedUser, facts: ConnectionFacts) -> Refusal | None:
+    """What speaks against the user on this connection, before its key is asked for."""
+    if user.rights.get("proxy_required") and not facts.proxy_key:
+        return Refusal("proxy required", peer_text="Proxy Required", closed_as="Proxy Required")
+    if user.rights.get("bearer_token") and _disallows_bearer(user.account):
         return Refusal("the account does not allow bearer tokens")
+    allowed = connection_types(user.rights)
+    if allowed is None or (allowed and facts.connection_type not in allowed):
+        return Refusal("connection type not allowed")
     return None
 
 
-def _check_signature(user: Claims, credentials: Credentials, facts: ConnectionFacts) -> Refusal | None:
+def identity_of(user: SignedUser, now_s: float) -> Decision:
+    """What the user is, if it may be here at this time of day."""
+    claims = user.claims
+    is_open, closes_at_s = window_end_s(user.rights, now_s)
+    if not is_open:
+        return Refusal("outside of the user's times of day")
+    ends = [at_s for at_s in (float(claims.expires_at_s), closes_at_s) if at_s]
+    permissions = read_permissions(user.rights)
+    facts = ClaimFacts(
+        claims.issued_at_s,
+        claims.issuer,
+        min(ends, default=None),
+        user.template,
+        is_bearer=bool(user.rights.get("bearer_token")),
+        takes_defaults=permissions is None,
+    )
+    identity = Identity(
+        name=claims.subject,
+        account=user.account.key,
+        permissions=permissions if permissions is not None else default_permissions(user.account),
+        allowed_connection_types=connection_types(user.rights) or frozenset(),
+        nkey=claims.subject,
+        is_proxy_required=bool(user.rights.get("proxy_required")),
+        proof=Proof.AUTHORITY,
+        limits=read_limits(user.rights, default=UNLIMITED if user.template else 0),
+        claims=facts,
+    )
+    return _until(identity, facts.ends_at_s, user.account)
+
+
+def default_permissions(account: KnownAccount) -> Permissions | None:
+    """Of users that have none of their own."""
+    return read_permissions(account.claims.nats.get("default_permissions") or {})
+
+
+def has_external_authorization(account: KnownAccount) -> bool:
+    """Whether a service of the account decides about its users."""
+    return bool(strings((account.claims.nats.get("authorization") or {}).get("auth_users")))
+
+
+def _until(identity: Identity, ends_at_s: float | None, account: KnownAccount) -> Identity:
+    ends = [at_s for at_s in (ends_at_s, float(account.claims.expires_at_s)) if at_s]
+    first = min(ends, default=None)
+    return replace(identity, expires_at_s=first, is_account_expiring=first is not None and first != ends_at_s)
+
+
+def _template_text(template: Mapping[str, Any] | None) -> str:
+    return "" if template is None else json.dumps(template, sort_keys=True)
+
+
+def _disallows_bearer(account: KnownAccount) -> bool:
+    return bool((account.claims.nats.get("limits") or {}).get("disallow_bearer"))
+
+
+def _account_key(user: Claims) -> str:
+    return str(user.nats.get("issuer_account") or user.issuer)
+
+
+def _check_signature(user: SignedUser, credentials: Credentials, facts: ConnectionFacts) -> Refusal | None:
     """The holder of the JWT also holds its key, unless it is a bearer token."""
-    if user.nats.get("bearer_token"):
+    if user.rights.get("bearer_token"):
         return None
     if not credentials.signature:
         return Refusal("signature missing")
     try:
         signature = decode_signature(credentials.signature)
-        if not verify(user.subject, facts.nonce, signature):
+        if not facts.nonce or not verify(user.claims.subject, facts.nonce, signature):
             return Refusal("signature not verified")
     except InvalidNkey as error:
         return Refusal(str(error))
     return None
 
 
-def is_from(facts: ConnectionFacts, sources: list[str]) -> bool:
-    """Whether the peer's address is in one of the networks that `src` of user claims names."""
-    if not facts.ip:
-        return False
-    ip = ipaddress.ip_address(facts.ip)
-    return any(ip in ipaddress.ip_network(source, strict=False) for source in sources)
-
-
-def _is_revoked(account: Claims, user: str, issued_at_s: int) -> bool:
-    """A revocation counts for tokens issued up to its time; `*` stands for every user."""
-    revocations = account.nats.get("revocations") or {}
-    return any(key in revocations and issued_at_s <= int(revocations[key]) for key in (user, "*"))
-
-
-def connection_types(user: Claims) -> frozenset[ConnectionType]:
-    """`allowed_connection_types` of user claims; empty: all."""
-    known = {kind.value: kind for kind in ConnectionType}
-    named = _strings(user.nats.get("allowed_connection_types"))
-    return frozenset(known[name.upper()] for name in named if name.upper() in known)
-
-
-def _signing_keys(account: Claims) -> list[str]:
-    """Plain signing keys; a scoped one (an object) would need its template, so it signs nothing here."""
-    return _strings(account.nats.get("signing_keys"))
-
-
-def _decode(token: str, kind: str) -> Claims:
+def _decode_operator(token: str) -> Claims:
     try:
         claims = decode_jwt(token)
     except InvalidJwt as error:
-        raise ConfigError(f"{kind} JWT: {error}") from error
-    if claims.kind != kind:
-        raise ConfigError(f"expected the JWT of an {kind}, got {claims.kind or 'nothing known'}")
+        raise ConfigError(f"operator JWT: {error}") from error
+    if claims.kind != "operator" or not is_public(claims.subject, KeyRole.OPERATOR):
+        raise ConfigError(f"expected the JWT of an operator, got {claims.kind or 'nothing known'}")
     return claims
-
-
-def _strings(value: object) -> list[str]:
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
-
-
-def read_permissions(claims: Mapping[str, Any]) -> Permissions | None:
-    """`pub`, `sub` and `resp` of user claims; None when they restrict nothing."""
-    publish, subscribe = _subjects(claims.get("pub")), _subjects(claims.get("sub"))
-    responses = claims.get("resp")
-    if publish is None and subscribe is None and not responses:
-        return None
-    answer = None
-    if responses:
-        ttl_ns = int(responses.get("ttl") or 0)
-        answer = ResponsePermission(int(responses.get("max") or 1), ttl_ns / 1e9 if ttl_ns else -1.0)
-    return Permissions(publish, subscribe, answer)
-
-
-def _subjects(claims: Any) -> SubjectPermission | None:
-    allow, deny = _strings((claims or {}).get("allow")), _strings((claims or {}).get("deny"))
-    return SubjectPermission(tuple(allow) or None, tuple(deny)) if allow or deny else None
-
-
-def account_options(key: str, claims: Mapping[str, Any], activations: Activations) -> AccountOptions:
-    """An account's claims as the configuration of an account named by its key, with the imports it may have."""
-    limits = claims.get("limits") or {}
-    options = AccountOptions(
-        name=key,
-        nkey=key,
-        jetstream=_jetstream_limits(limits),
-        jetstream_tiers={
-            tier: tier_limits
-            for tier, of_tier in (limits.get("tiered_limits") or {}).items()
-            if (tier_limits := _jetstream_limits(of_tier)) is not None
-        },
-        message_trace=_message_trace(claims.get("trace")),
-        limits=AccountLimits(
-            connections_max=int(limits.get("conn", -1)),
-            subscriptions_max=int(limits.get("subs", -1)),
-            payload_bytes_max=int(limits.get("payload", -1)),
-            leafnodes_max=int(limits.get("leaf", -1)),
-        ),
-    )
-    exports = claims.get("exports") or []
-    imports = [entry for entry in claims.get("imports") or [] if activations.allows(key, entry)]
-    return replace(
-        options,
-        stream_exports=tuple(_stream_export(key, entry, activations) for entry in exports if is_stream(entry)),
-        service_exports=tuple(_service_export(key, entry, activations) for entry in exports if not is_stream(entry)),
-        stream_imports=tuple(_stream_import(entry) for entry in imports if is_stream(entry)),
-        service_imports=tuple(_service_import(entry) for entry in imports if not is_stream(entry)),
-    )
-
-
-def _message_trace(claims: Mapping[str, Any] | None) -> MessageTrace | None:
-    destination = str((claims or {}).get("dest") or "")
-    return MessageTrace(destination, int((claims or {}).get("sampling") or 100)) if destination else None
-
-
-def _jetstream_limits(limits: Mapping[str, Any]) -> AccountJetStreamLimits | None:
-    """None unless the claims give the account some storage."""
-    memory, storage = int(limits.get("mem_storage") or 0), int(limits.get("disk_storage") or 0)
-    if not memory and not storage:
-        return None
-    return AccountJetStreamLimits(
-        memory_bytes_max=memory,
-        storage_bytes_max=storage,
-        streams_max=int(limits.get("streams") or -1),
-        consumers_max=int(limits.get("consumer") or -1),
-        ack_pending_max=int(limits.get("max_ack_pending") or -1),
-        memory_stream_bytes_max=int(limits.get("mem_max_stream_bytes") or -1),
-        storage_stream_bytes_max=int(limits.get("disk_max_stream_bytes") or -1),
-        is_stream_size_required=bool(limits.get("max_bytes_required")),
-    )
-
-
-def _importers(key: str, entry: Mapping[str, Any], activations: Activations) -> tuple[str, ...]:
-    return activations.importers(key, entry) or NOBODY if entry.get("token_req") else ()
-
-
-def _stream_export(key: str, entry: Mapping[str, Any], activations: Activations) -> StreamExport:
-    position = int(entry.get("account_token_position") or 0)
-    return StreamExport(str(entry["subject"]), _importers(key, entry, activations), position)
-
-
-def _latency(entry: Mapping[str, Any]) -> ServiceLatency | None:
-    found = entry.get("service_latency")
-    if not isinstance(found, dict) or not found.get("results"):
-        return None
-    sampling = found.get("sampling")
-    return ServiceLatency(str(found["results"]), sampling if isinstance(sampling, int) else 0)
-
-
-def _service_export(key: str, entry: Mapping[str, Any], activations: Activations) -> ServiceExport:
-    kinds = {"stream": ServiceResponseType.STREAM, "chunked": ServiceResponseType.CHUNKED}
-    return ServiceExport(
-        str(entry["subject"]),
-        _importers(key, entry, activations),
-        kinds.get(str(entry.get("response_type", "")).lower(), ServiceResponseType.SINGLETON),
-        int(entry.get("response_threshold") or 0) / 1e9,
-        _latency(entry),
-        account_token_position=int(entry.get("account_token_position") or 0),
-        allow_trace=bool(entry.get("allow_trace")),
-    )
-
-
-def _stream_import(entry: Mapping[str, Any]) -> StreamImport:
-    prefix = str(entry.get("to") or "")
-    return StreamImport(
-        str(entry["account"]),
-        str(entry["subject"]),
-        prefix,
-        str(entry.get("local_subject") or ""),
-        allow_trace=bool(entry.get("allow_trace")),
-    )
-
-
-def _service_import(entry: Mapping[str, Any]) -> ServiceImport:
-    local = str(entry.get("local_subject") or entry.get("to") or "")
-    return ServiceImport(str(entry["account"]), str(entry["subject"]), local, bool(entry.get("share")))
