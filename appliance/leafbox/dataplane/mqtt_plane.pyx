@@ -107,7 +107,7 @@ cdef class MqttPeer(Connection):
     cdef int send_publish(self, int flags, const char *topic, Py_ssize_t topic_len, uint16_t packet_id,
                           const char *payload, Py_ssize_t payload_len, const char *properties,
                           Py_ssize_t properties_len, int64_t expires_ns, tuple ids) except -1:
-        cdef Py_ssize_t remaining = 2 + topic_len + payload_len + (2 if packet_id else 0), own = 0
+        cdef Py_ssize_t remaining = 2 + topic_len + payload_len + (2 if packet_id else 0), own = 0, whole
         cdef char extra[PROPERTIES_ROOM]
         cdef char *at
         cdef char *start
@@ -120,11 +120,12 @@ cdef class MqttPeer(Connection):
                     own += 1 + varint_len(<uint32_t>item)
             if expires_ns:
                 own += 5
-            # A packet that is too large must not name an alias, so the check comes first, without its three bytes.
-            if 5 + remaining + own + properties_len + varint_len(<uint32_t>(own + properties_len)) + 3 > (
-                    <Py_ssize_t>self.packet_bytes_max):
+            # A packet that is too large must not name an alias, so the check comes first: without one. Who is near the
+            # limit gets none, because that would be three bytes, and up to two of lengths, more.
+            whole = remaining + own + properties_len + varint_len(<uint32_t>(own + properties_len))
+            if 1 + varint_len(<uint32_t>whole) + whole > <Py_ssize_t>self.packet_bytes_max:
                 return 0
-            if self.alias_max:
+            if self.alias_max and 10 + whole <= <Py_ssize_t>self.packet_bytes_max:
                 alias = self.alias_for(topic, topic_len, &is_new)
                 if alias:
                     own += 3

@@ -82,6 +82,28 @@ def test_topic_aliases_towards_the_peer() -> None:
     stage.end()
 
 
+@pytest.mark.normative(v5="3.1.2-24 3.1.2-25")
+@pytest.mark.parametrize("alias_max", [0, 4])
+def test_a_packet_as_large_as_the_peer_takes_is_sent_and_one_byte_more_is_not(alias_max: int) -> None:
+    """Found with mosquitto's own tests; around each size at which a length takes one more byte."""
+    for payload_size in (*range(110, 130), *range(16370, 16390)):
+        stage = Stage()
+        session = stage.session("s")
+        wire = stage.peer(session, Version.V5)
+        wire.connection.alias_max = alias_max
+        stage.subscribe(session, b"#", 0, identifier=3)
+        payload = b"x" * payload_size
+        properties = Properties(subscription_identifiers=(3,))
+        size = len(encode_packet(Publish(b"a", payload, properties=properties), Version.V5))
+        for most in range(size - 2, size + 12):
+            wire.connection.packet_bytes_max = most
+            stage.account.publish(b"a", payload)
+            got = wire.sent()
+            assert len(got) == (most >= size), (payload_size, most)
+            assert all(len(encode_packet(packet, Version.V5)) <= most for packet in got)
+        stage.end()
+
+
 def test_receive_maximum_is_kept() -> None:
     stage = Stage()
     wire = stage.peer(stage.session("s"), Version.V5)
