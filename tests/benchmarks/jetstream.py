@@ -30,6 +30,9 @@ CHUNK_BYTES = 128 * 1024  # What clients cut objects into.
 OBJECT_BYTES = 50 << 20
 FRAMING_BYTES = 128  # Subject, time, checksum: more than either store adds to a message.
 MESSAGES_MAX = 2_000_000
+FOLLOWED = 200_000
+FOLLOW_TIMEOUT_S = 60.0
+FOLLOW_POLL_S = 0.005  # Either server takes a few hundred times as long; both wait 0.1 s before they ask an origin.
 
 
 def _messages_that_fit(bench: Bench, size: int) -> int:
@@ -184,6 +187,34 @@ def _start_full(bench: Bench) -> Values:
     return {"ready": ready, "memory per message": max(grown, 1) / count}
 
 
+def _follow(origins: int) -> Callable[[Bench], Values]:
+    """From making a mirror, or a stream with so many sources, until it has what its origins had."""
+
+    def measure(bench: Bench) -> Values:
+        count = bench.amount(FOLLOWED // origins)
+        names = [f"BENCH{number}" for number in range(origins)]
+        with bench.server(config(bench)) as server:
+            for number, name in enumerate(names):
+                create_stream(server, name, [f"bench.o{number}"])
+                bench.load(server, "requests", subject=f"bench.o{number}", size=128, window=1000, count=count)
+            origin = {"mirror": {"name": names[0]}} if origins == 1 else {"sources": [{"name": name} for name in names]}
+            started = time.monotonic()
+            api(server, "STREAM.CREATE.FOLLOW", {"name": "FOLLOW", "storage": "file", **origin})
+            while (there := _messages_of(server, "FOLLOW")) < count * origins:
+                if time.monotonic() - started > FOLLOW_TIMEOUT_S:
+                    raise LoadFailed(f"{there} of {count * origins} messages followed")
+                time.sleep(FOLLOW_POLL_S)
+            return {"rate": count * origins / (time.monotonic() - started)}
+
+    return measure
+
+
+def _messages_of(server: ServerProcess, stream: str) -> int:
+    state = api(server, f"STREAM.INFO.{stream}", {})["state"]
+    assert isinstance(state, dict)
+    return int(state["messages"])
+
+
 def _many_consumers(bench: Bench) -> Values:
     """Durable pull consumers without requests: what each publish has to look past."""
     count = bench.amount(CONSUMERS)
@@ -267,6 +298,8 @@ SCENARIOS = [
         Metric("get", "MB/s"),
         Metric("device", "bytes written per byte", False),
     ),
+    _scenario(f"mirror of {FOLLOWED:,} messages", _follow(1), _READ_RATE),
+    _scenario(f"two sources of {FOLLOWED // 2:,} messages", _follow(2), _READ_RATE),
     _scenario(
         "start with 1,000,000 messages",
         _start_full,

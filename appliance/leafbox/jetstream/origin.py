@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+from leafbox.dataplane.origin_intake import OriginIntake
+from leafbox.dataplane.routing import Subscription
 from leafbox.dataplane.stream_ingest import now_ns
 from leafbox.jetstream.alarm import Alarm
 from leafbox.jetstream.names import consumer_name
 from leafbox.jetstream.origin_request import LEVEL_IDENTITY, LEVEL_SOURCING, OriginRequest
+from leafbox.jetstream.source_index import note_parts
 from leafbox.protocol.jetstream import error_catalog as errors
 from leafbox.protocol.jetstream import headers, subjects
 from leafbox.protocol.jetstream.ack_reply import NUMBER_MAX, parse_ack_reply
@@ -29,7 +32,6 @@ from leafbox.protocol.jetstream.go_time import SECOND
 from leafbox.protocol.jetstream.info import ApiErrorBody, StreamSourceInfo
 
 if TYPE_CHECKING:
-    from leafbox.dataplane.routing import Subscription
     from leafbox.jetstream.sourcing import Sourcing
     from leafbox.protocol.errors import RequestRejected
     from leafbox.protocol.jetstream.stream_config import StreamSource
@@ -57,29 +59,47 @@ class Phase(enum.Enum):
 
 
 class Origin:
-    """One origin; belongs to the loop. `place` is the last sequence taken, `identity` the origin stream's."""
+    """One origin; belongs to the loop. Plain messages are taken by `intake`, everything else comes here."""
 
     def __init__(self, sourcing: Sourcing, source: StreamSource, index: str) -> None:
         self.sourcing = sourcing
         self.source = source
         self.index = index
-        self.place = 0
+        self.intake = OriginIntake(self._on_message, sourcing.stream.ingest, is_mirror=sourcing.is_mirror)
+        self.intake.on_moved = sourcing.place_changed
+        self.intake.is_plain = not source.subject_transforms
+        self._identity = ""
         self.identity = ""
         self.is_recreated = False
         self.phase = Phase.IDLE
-        self.lag = 0
-        self.last_heard_ns = 0
         self.error: ApiErrorBody | None = None
         self._request = OriginRequest(sourcing.stream, source, is_mirror=sourcing.is_mirror)
         self._level = LEVEL_IDENTITY
         self._fails = 0
         self._asked_ns = 0
         self._retry_ns = 0
-        self._consumer = b""
-        self._consumer_seq = 0
         self._answers: Subscription | None = None
         self._deliveries: Subscription | None = None
         self._alarm = Alarm(sourcing.stream.context.loop, self._on_alarm)
+
+    @property
+    def place(self) -> int:
+        """The last sequence taken."""
+        return self.intake.place
+
+    @place.setter
+    def place(self, seq: int) -> None:
+        self.intake.place = seq
+
+    @property
+    def identity(self) -> str:
+        """Of the origin stream, as far as it was told."""
+        return self._identity
+
+    @identity.setter
+    def identity(self, identity: str) -> None:
+        self._identity = identity
+        self.intake.set_note(*note_parts(self.index, identity))
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -103,7 +123,7 @@ class Origin:
             return
         now = now_ns()
         waits_in_vain = self.phase is Phase.ASKING and now - self._asked_ns > SECOND
-        is_silent = self.phase is Phase.FOLLOWING and now - self.last_heard_ns > REQUEST_GAP_NS
+        is_silent = self.phase is Phase.FOLLOWING and now - self.intake.last_heard_ns > REQUEST_GAP_NS
         if self.phase is Phase.RETRY or waits_in_vain or is_silent:
             self._fails = 0
             self._let_go()
@@ -121,8 +141,8 @@ class Origin:
         return StreamSourceInfo(
             name=self.source.name,
             external=self.source.external,
-            lag=self.lag,
-            active=now_ns() - self.last_heard_ns if self.last_heard_ns else -1,
+            lag=self.intake.lag,
+            active=now_ns() - self.intake.last_heard_ns if self.intake.last_heard_ns else -1,
             error=self.error,
             filter_subject=self.source.filter_subject,
             subject_transforms=self.source.subject_transforms,
@@ -132,8 +152,8 @@ class Origin:
         """The wall clock was set: what we wait for has as long as before."""
         self._asked_ns += step_ns
         self._retry_ns += step_ns
-        if self.last_heard_ns:
-            self.last_heard_ns += step_ns
+        if self.intake.last_heard_ns:
+            self.intake.last_heard_ns += step_ns
         self._alarm.follow_clock(step_ns)
 
     # -- asking -------------------------------------------------------------------------------------------------------
@@ -170,8 +190,8 @@ class Origin:
         elif self.phase is Phase.ASKING:
             self._fail(f"no answer within {ANSWER_WAIT_NS // SECOND} s from {self._request.subject()}")
         elif self.phase is Phase.FOLLOWING:
-            if now - self.last_heard_ns < SILENCE_NS:
-                self._alarm.set(self.last_heard_ns + SILENCE_NS)
+            if now - self.intake.last_heard_ns < SILENCE_NS:
+                self._alarm.set(self.intake.last_heard_ns + SILENCE_NS)
             else:
                 self._restart()
 
@@ -245,7 +265,7 @@ class Origin:
         self.error = None
         self._fails = 0
         self.phase = Phase.FOLLOWING
-        self._consumer, self._consumer_seq = answer.name.encode(), 0
+        self.intake.consumer, self.intake.consumer_seq = answer.name.encode(), 0
         if self.is_recreated or (identity and self.identity and identity != self.identity):
             self._note_recreation(answer.delivered.stream_seq)
         self.identity, self.is_recreated = identity, False
@@ -255,11 +275,12 @@ class Origin:
                 stream.store.skip_to(answer.delivered.stream_seq)
             self.place = answer.delivered.stream_seq
         self.sourcing.place_changed()
-        self.last_heard_ns = now_ns()
-        self._alarm.set(self.last_heard_ns + SILENCE_NS)
+        self.intake.last_heard_ns = now_ns()
+        self._alarm.set(self.intake.last_heard_ns + SILENCE_NS)
         fixed = self.source.consumer
         target = fixed.deliver_subject if fixed is not None else answer.config.deliver_subject
-        self._deliveries = stream.account.subscribe(target.encode(), self._on_message)
+        self._deliveries = Subscription(stream.account, self.intake, target.encode())
+        stream.account.add(self._deliveries)
 
     def _note_recreation(self, starts_behind: int) -> None:
         stream = self.sourcing.stream
@@ -277,19 +298,19 @@ class Origin:
     # -- messages -----------------------------------------------------------------------------------------------------
 
     def _on_message(self, subject: bytes, reply: bytes, header: bytes, payload: bytes, _origin: object) -> None:
-        self.last_heard_ns = now_ns()
+        self.intake.last_heard_ns = now_ns()
         if not payload and header.startswith(b"NATS/1.0 100 "):
             self._on_control(reply, header)
             return
         place = parse_ack_reply(reply)
-        if place is None or place.consumer != self._consumer or place.deliveries > 1:
+        if place is None or place.consumer != self.intake.consumer or place.deliveries > 1:
             return
         if place.stream_seq <= self.place:
             # Known already; it counts only as delivered.
-            if place.consumer_seq == self._consumer_seq + 1:
-                self._consumer_seq += 1
+            if place.consumer_seq == self.intake.consumer_seq + 1:
+                self.intake.consumer_seq += 1
             return
-        if place.consumer_seq != self._consumer_seq + 1:
+        if place.consumer_seq != self.intake.consumer_seq + 1:
             self._restart()
             return
         refused = self.sourcing.take(self, subject, header, payload, place)
@@ -297,9 +318,9 @@ class Origin:
             self.error = _body(refused)
             self._retry_later()
             return
-        self._consumer_seq = place.consumer_seq
+        self.intake.consumer_seq = place.consumer_seq
         self.place = place.stream_seq
-        self.lag = place.pending
+        self.intake.lag = place.pending
         if not self.sourcing.is_mirror:
             # A mirror's place is its own last sequence.
             self.sourcing.place_changed()
@@ -309,7 +330,7 @@ class Origin:
             self._answer_flow_control(reply)
             return
         last = headers.get_number(header, headers.LAST_CONSUMER)
-        if last and last != self._consumer_seq:
+        if last and last != self.intake.consumer_seq:
             self._restart()
             return
         stalled = headers.get(header, headers.CONSUMER_STALLED)
@@ -318,7 +339,7 @@ class Origin:
 
     def _answer_flow_control(self, reply: bytes) -> None:
         stream = self.sourcing.stream
-        answer = headers.add(b"", headers.LAST_CONSUMER, str(self._consumer_seq).encode())
+        answer = headers.add(b"", headers.LAST_CONSUMER, str(self.intake.consumer_seq).encode())
         answer = headers.add(answer, headers.LAST_STREAM, str(self.place).encode())
         stream.when_durable(partial(stream.account.publish, reply, b"", b"", answer))
 

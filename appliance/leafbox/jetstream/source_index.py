@@ -47,6 +47,13 @@ def make_note(index: str, seq: int, subject: str, identity: str) -> bytes:
     return f"{name} {seq} {filters} {targets} {subject}{tail}".encode()
 
 
+def note_parts(index: str, identity: str) -> tuple[bytes, bytes, bytes]:
+    """The header line of a note: before the sequence, between sequence and subject, behind the subject."""
+    name, _, rest = index.partition(" ")
+    tail = f" {identity}" if identity else ""
+    return f"Nats-Stream-Source: {name} ".encode(), f" {rest} ".encode(), f"{tail}\r\n\r\n".encode()
+
+
 def read_note(text: str) -> SourceNote | None:
     """What a note says, or None if it is none."""
     fields = text.split(" ")

@@ -177,6 +177,8 @@ class Sourcing:
 
     def _save(self) -> None:
         self._is_save_due = False
+        for origin in self._origins.values():
+            origin.intake.is_told = False
         if self.stream.is_memory:
             return
         places = {index: StoredPlace(origin.place, origin.identity) for index, origin in self._origins.items()}
