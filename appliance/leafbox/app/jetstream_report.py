@@ -74,6 +74,11 @@ class JetstreamReporter:
         }
         return without_empty(document, "streams_leader", "consumers_leader", "account_details")
 
+    def account_detail(self, name: str, options: JszOptions) -> Document | None:
+        """One account, with its streams and consumers if asked for."""
+        owner = self._jetstream.account(name)
+        return self._account(owner, options) if owner is not None else None
+
     def is_enabled_for(self, account: Account) -> bool:
         """Whether the account has JetStream."""
         return self._jetstream.account(account.name) is not None
@@ -97,10 +102,12 @@ class JetstreamReporter:
             "sync_interval": int(configured.sync_interval_s * SECOND_NS),
             "sync_always": configured.is_sync_always,
             "domain": configured.domain,
+            # nats-server says so only where the configuration gives both limits.
+            "compress_ok": configured.memory_bytes_max > 0 and configured.storage_bytes_max > 0,
             "unique_tag": configured.unique_tag,
             "strict": configured.is_strict,
         }
-        return without_empty(document, "sync_always", "domain", "unique_tag", "strict")
+        return without_empty(document, "sync_always", "domain", "compress_ok", "unique_tag", "strict")
 
     def _stats(self) -> Document:
         usage = self._jetstream.usage()

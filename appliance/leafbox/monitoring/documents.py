@@ -39,6 +39,10 @@ from leafbox.monitoring.varz import ServerFacts, varz_document
 from leafbox.monitoring.wire_format import Document
 
 
+class Unavailable(Exception):
+    """There is no such document; the text says why."""
+
+
 class JetstreamReport(JetstreamHealth, Protocol):
     """JetStream as monitoring shows it."""
 
@@ -48,6 +52,10 @@ class JetstreamReport(JetstreamHealth, Protocol):
 
     def jsz(self, options: JszOptions) -> Document:
         """The whole of `/jsz`."""
+        ...
+
+    def account_detail(self, name: str, options: JszOptions) -> Document | None:
+        """One entry of `account_details` in `/jsz`; None if the account has no JetStream."""
         ...
 
     def is_enabled_for(self, account: Account) -> bool:
@@ -169,6 +177,18 @@ class MonitoringDocuments:
         """JetStream."""
         jetstream = self._features.jetstream
         return disabled_document(self._server_id, now_ns) if jetstream is None else jetstream.jsz(options)
+
+    def account_jsz(self, name: str, options: JszOptions) -> Document:
+        """JetStream of one account. `Unavailable` if it has none."""
+        jetstream = self._features.jetstream
+        if jetstream is None:
+            raise Unavailable("jetstream not enabled")
+        if self._broker.account(name) is None:
+            raise Unavailable(f'account "{name}" not found')
+        document = jetstream.account_detail(name, options)
+        if document is None:
+            raise Unavailable(f'account "{name}" not jetstream enabled')
+        return document
 
     def healthz(self, options: HealthzOptions) -> tuple[int, Document]:
         """Status code and document."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from leafbox.monitoring.connz import ConnectionState, ConnzOptions
 from leafbox.monitoring.healthz import HealthzOptions
@@ -104,12 +105,16 @@ class RequestBody:
             test=self.text("test"),
         )
 
-    def jsz(self, account: str = "") -> JszOptions:
+    def account_jsz(self) -> JszOptions:
+        """Options of an account's own JSZ: here consumers do not imply streams."""
+        return replace(self.jsz(), streams=self.flag("streams"))
+
+    def jsz(self) -> JszOptions:
         """Options of JSZ."""
         consumers = self.flag("consumer")
         streams = self.flag("streams") or consumers
         return JszOptions(
-            account=account or self.text("account"),
+            account=self.text("account"),
             accounts=self.flag("accounts") or streams,
             streams=streams,
             consumers=consumers,

@@ -17,7 +17,7 @@ from leafbox.broker.broker import Broker
 from leafbox.dataplane.routing import Receiver, Subscription
 from leafbox.dataplane.subjects import is_subset, is_valid_literal
 from leafbox.monitoring.advisories import ServerStamp
-from leafbox.monitoring.documents import MonitoredFeatures, MonitoringDocuments
+from leafbox.monitoring.documents import MonitoredFeatures, MonitoringDocuments, Unavailable
 from leafbox.monitoring.query import BadQuery
 from leafbox.monitoring.request_options import BadRequest, RequestBody
 from leafbox.monitoring.statsz import statsz_document
@@ -30,10 +30,6 @@ Answerer = Callable[[RequestBody], Document | None]
 
 # Below this a compressed answer is hardly smaller; readers accept a plain one at any time.
 GZIP_BYTES_MIN = 256
-
-
-class Unavailable(Exception):
-    """There is no such document: error 500 with this text."""
 
 
 class ActionFailed(Exception):
@@ -92,6 +88,7 @@ class SystemServices:
             # There are no queues between goroutines here and no Raft groups.
             "IPQUEUESZ": lambda body: {},
             "RAFTZ": lambda body: {},
+            "PROFILEZ": self._no_profile,
         }
 
     # -- subscriptions ------------------------------------------------------------------------------------------------
@@ -229,7 +226,7 @@ class SystemServices:
             "CONNZ": lambda body: documents.connz(body.connz(name), time.time_ns()),
             "SUBSZ": lambda body: documents.subsz(body.subsz(name), time.time_ns()),
             "LEAFZ": lambda body: self._leafz(body, name),
-            "JSZ": lambda body: self._account_jsz(body, name),
+            "JSZ": lambda body: documents.account_jsz(name, body.account_jsz()),
             "INFO": lambda body: documents.account_detail(name),
             "STATZ": lambda body: self._used_statz(body, [name]),
         }
@@ -237,10 +234,10 @@ class SystemServices:
         if answerer is not None:
             self._answer(request, answerer)
 
-    def _account_jsz(self, body: RequestBody, name: str) -> Document:
-        if self._features.jetstream is None:
-            raise Unavailable("jetstream not enabled")
-        return self._documents.jsz(body.jsz(name), time.time_ns())
+    def _no_profile(self, body: RequestBody) -> Document:
+        # They are the Go runtime's; who asks is told so instead of waiting.
+        name = body.text("name")
+        return {"profile": None, "error": f'Profile "{name}" not found' if name else "Profile name not specified"}
 
     def _answer_user_info(self, request: _Request) -> None:
         info = user_info(request.origin, request.account.name)

@@ -445,6 +445,7 @@ CONSUMERS = [
     ),
     api('CONSUMER.CREATE.X.A {"stream_name":"X","config":{"durable_name":"A"}}'),
     api('CONSUMER.CREATE.X.B {"stream_name":"X","config":{"durable_name":"B"}}'),
+    _create('{"durable_name":"ZP","pause_until":"0001-01-01T00:00:00Z"}', ".ZP"),
     api("CONSUMER.NAMES.S"),
     api('CONSUMER.NAMES.S {"offset":3}'),
     api("CONSUMER.NAMES.NOPE"),

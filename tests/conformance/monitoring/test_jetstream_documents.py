@@ -41,9 +41,9 @@ def settled(document: object) -> object:
     return "*" if isinstance(document, str) and TIMES.match(document) else document
 
 
-async def use(server: ServerProcess) -> None:
+async def use(server: ServerProcess, user: str | None = None) -> None:
     """Two streams, four messages, two consumers."""
-    client = await nats.connect(server.url)
+    client = await nats.connect(server.url, user=user, password=user)
     jetstream = client.jetstream()
     await jetstream.add_stream(name="S1", subjects=["a.>"])
     await jetstream.add_stream(name="S2", subjects=["b"], storage="memory", max_bytes=1_000_000)
@@ -122,3 +122,47 @@ def test_varz_shows_jetstream_alike(servers: tuple[ServerProcess, ServerProcess]
 def test_health_of_assets_is_the_same(servers: tuple[ServerProcess, ServerProcess], target: str) -> None:
     real, leafbox = (ask(server, target) for server in servers)
     assert leafbox == real
+
+
+ACCOUNTS = """
+server_name: box
+jetstream {{ store_dir: "{}", max_mem: 64MB, max_file: 64MB }}
+accounts {{
+  A {{ jetstream: enabled, users: [{{user: a, password: a}}] }}
+  B {{ users: [{{user: b, password: b}}] }}
+  SYS {{ users: [{{user: s, password: s}}] }}
+}}
+system_account: SYS
+"""
+ACCOUNT_REQUESTS = (
+    ("ACCOUNT.A.JSZ", ""),
+    ("ACCOUNT.A.JSZ", '{"streams":true}'),
+    ("ACCOUNT.A.JSZ", '{"consumer":true,"config":true}'),
+    ("ACCOUNT.A.JSZ", '{"streams":true,"consumer":true,"config":true}'),
+    ("ACCOUNT.B.JSZ", ""),
+    ("ACCOUNT.SYS.JSZ", '{"account":"A"}'),
+    ("ACCOUNT.NOPE.JSZ", ""),
+    ("SERVER.PING.JSZ", '{"account":"A","streams":true}'),
+)
+
+
+async def ask_about_accounts(server: ServerProcess) -> list[object]:
+    await use(server, "a")
+    client = await nats.connect(server.url, user="s", password="s")
+    answers = []
+    for subject, body in ACCOUNT_REQUESTS:
+        answer = json.loads((await client.request(f"$SYS.REQ.{subject}", body.encode(), timeout=10)).data)
+        del answer["server"]
+        answers.append(settled(answer))
+    await client.close()
+    return answers
+
+
+@pytest.mark.capability("MO07")
+def test_an_account_is_reported_alike(tmp_path: Path) -> None:
+    """One account's entry, not the server's report; with limits given, the configuration has one more field."""
+    answers = []
+    for kind in ServerKind:
+        with ServerProcess(kind, tmp_path / kind.value, config=ACCOUNTS.format(tmp_path / kind.value)) as server:
+            answers.append(asyncio.run(ask_about_accounts(server)))
+    assert answers[0] == answers[1]

@@ -131,6 +131,8 @@ REQUESTS: dict[str, tuple[str, str, str]] = {
     "gatewayz": ("s", "$SYS.REQ.SERVER.PING.GATEWAYZ", ""),
     "healthz": ("s", "$SYS.REQ.SERVER.PING.HEALTHZ", ""),
     "raftz": ("s", "$SYS.REQ.SERVER.PING.RAFTZ", ""),
+    "profile of no name": ("s", "$SYS.REQ.SERVER.PING.PROFILEZ", "{}"),
+    "profile of a wrong name": ("s", "$SYS.REQ.SERVER.<id>.PROFILEZ", '{"name":"nope"}'),
     "account connz": ("s", "$SYS.REQ.ACCOUNT.A.CONNZ", ""),
     "account connz of none": ("s", "$SYS.REQ.ACCOUNT.NO.CONNZ", ""),
     "account subsz": ("s", "$SYS.REQ.ACCOUNT.A.SUBSZ", ""),

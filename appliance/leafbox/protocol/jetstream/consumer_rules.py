@@ -15,7 +15,7 @@ from leafbox.protocol.jetstream.consumer_config import (
     DeliverPolicy,
     PriorityPolicy,
 )
-from leafbox.protocol.jetstream.go_time import SECOND, format_duration, go_quote
+from leafbox.protocol.jetstream.go_time import SECOND, ZERO_TIME, format_duration, go_quote
 from leafbox.protocol.jetstream.stream_config import RetentionPolicy, StreamConfig
 from leafbox.protocol.jetstream.stream_rules import (
     DESCRIPTION_BYTES_MAX,
@@ -193,7 +193,8 @@ def required_api_level(config: ConsumerConfig) -> int:
     if config.ack_policy is AckPolicy.FLOW_CONTROL:
         return 4
     priority = config.priority_policy is not PriorityPolicy.NONE or config.priority_timeout or config.priority_groups
-    return 1 if config.pause_until is not None or priority else 0
+    # The nats command line sends Go's zero time with every consumer.
+    return 1 if config.pause_until not in (None, ZERO_TIME) or priority else 0
 
 
 def sample_percent(sample_freq: str) -> int:
