@@ -496,9 +496,12 @@ cdef class ConsumerProgress(StreamReader):
             self.floor_consumer_seq = self.next_consumer_seq - 1
             self.floor_stream_seq = self.next_stream_seq - 1
             self.record(FLOORED, 1, self.floor_stream_seq, self.floor_consumer_seq, 0)
-        elif seq and self.floor_stream_seq < seq - 1:
-            self.floor_stream_seq = seq - 1
-            self.record(FLOORED, 1, self.floor_stream_seq, self.floor_consumer_seq, 0)
+        elif seq:
+            # A message that a former filter let through may still be pending below.
+            seq = min(seq, self.pending.first().stream_seq)
+            if self.floor_stream_seq < seq - 1:
+                self.floor_stream_seq = seq - 1
+                self.record(FLOORED, 1, self.floor_stream_seq, self.floor_consumer_seq, 0)
         self.recount()
         self.ingest.gate.wake(self)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from leafbox.jetstream.ports import ValueKind
-from tests.support.jetstream_harness import Harness, MemoryStorage
+from tests.support.jetstream_harness import SECOND, Harness, MemoryStorage
 
 
 @pytest.fixture
@@ -363,3 +363,22 @@ def test_a_purge_of_one_filter_leaves_the_messages_of_the_others(harness: Harnes
     harness.publish("s.a", b"third")
     assert harness.info("S", "C")["num_pending"] == 2
     assert [message[3] for message in harness.fetch(5)] == [b"first", b"third"]
+
+
+@pytest.mark.capability("JC07")
+def test_a_purge_moves_no_floor_over_a_message_that_a_former_filter_let_through() -> None:
+    """Else an acknowledgement of everything up to it would count as late, and it would come again for ever."""
+    with Harness() as harness:
+        harness.stream()
+        harness.consumer(ack_policy="all", ack_wait=30 * SECOND, filter_subjects=["s.a", "s.b"])
+        for subject in ("s.b", "s.a", "s.b"):
+            harness.publish(subject)
+        first, *_ = harness.fetch(1)
+        harness.consumer(ack_policy="all", ack_wait=30 * SECOND, filter_subjects=["s.a"])
+        harness.api("STREAM.PURGE.S", {"filter": "s.a"})
+        info = harness.info("S", "C")
+        assert (info["num_ack_pending"], info["ack_floor"]["stream_seq"]) == (1, 0)
+        harness.ack(first)
+        harness.loop.advance(40)
+        assert harness.info("S", "C")["num_ack_pending"] == 0
+        assert harness.fetch() == []
