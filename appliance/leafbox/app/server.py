@@ -25,6 +25,7 @@ from leafbox.app.dashboard.service import Dashboard
 from leafbox.app.devices import Devices
 from leafbox.app.jetstream import DurableSide, limits_of
 from leafbox.app.jetstream_report import JetstreamReporter
+from leafbox.app.listeners import addresses, advertised, shown, tls_listeners
 from leafbox.app.monitoring import ServerFeatures, server_facts, server_stamp
 from leafbox.app.mqtt import MqttSide
 from leafbox.app.operations.service import Operations
@@ -38,7 +39,6 @@ from leafbox.broker.config import ConnectionType
 from leafbox.broker.identity import ServerIdentity
 from leafbox.broker.imports import check_imports
 from leafbox.clients.client import ClientConnection
-from leafbox.clients.config import ClientListenerOptions
 from leafbox.clients.context import ClientContext, ListenerFacts
 from leafbox.clients.listener import ClientListener, bind
 from leafbox.clients.reevaluation import reevaluate
@@ -206,11 +206,11 @@ class Server:
         self.on_stop.insert(0, self.mqtt.stop)
         self.upgrade_handlers[UpgradeKind.MQTT] = self.mqtt.websocket_client
         self.mqtt.serve(self.services)
-        tls = _tls_listeners(self.options)["mqtt"]
+        tls = tls_listeners(self.options)["mqtt"]
         facts = ListenerFacts(host=options.host, port=options.port, kind=ConnectionType.MQTT)
         listener = self.mqtt.listener(self._context(facts, self.mqtt.contexts[ConnectionType.MQTT].rules), tls)
         await self._listen("mqtt", listener)
-        self.logger.info("Listening for MQTT clients on %s:%d", _shown(options.host), listener.port)
+        self.logger.info("Listening for MQTT clients on %s:%d", shown(options.host), listener.port)
 
     async def _start_control(self) -> None:
         if self.control is None:
@@ -241,7 +241,7 @@ class Server:
         options = self.options.clients
         listening = bind(options.host, options.port)
         port = int(listening.getsockname()[1])
-        tls = _tls_listeners(self.options)["client"]
+        tls = tls_listeners(self.options)["client"]
         told_host, told_port = advertised(options, port)
         facts = ListenerFacts(
             host=told_host,
@@ -254,7 +254,7 @@ class Server:
         rules = ListenerRules(maps_certificates=tls is not None and tls.maps_certificates)
         context = self._context(facts, rules)
         await self._listen("client", ClientListener(context, listening, tls, self._tasks, context.logger))
-        self.logger.info("Listening for client connections on %s:%d", _shown(options.host), port)
+        self.logger.info("Listening for client connections on %s:%d", shown(options.host), port)
         if tls is not None:
             self.logger.info("TLS required for client connections")
 
@@ -263,7 +263,7 @@ class Server:
         if options.port == 0:
             return
         listening = bind(options.host, options.port)
-        tls = _tls_listeners(self.options)["websocket"]
+        tls = tls_listeners(self.options)["websocket"]
         facts = ListenerFacts(
             host=options.host,
             port=int(listening.getsockname()[1]),
@@ -283,7 +283,7 @@ class Server:
         )
         await self._listen("websocket", listener)
         scheme = "ws" if tls is None else "wss"
-        self.logger.info("Listening for websocket clients on %s://%s:%d", scheme, _shown(options.host), facts.port)
+        self.logger.info("Listening for websocket clients on %s://%s:%d", scheme, shown(options.host), facts.port)
         if tls is None:
             self.logger.warning("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!")
 
@@ -291,8 +291,8 @@ class Server:
         options = self.options.leaf
         if options.port == 0:
             return
-        listener = self.leafs.listen(bind(options.host, options.port), _tls_listeners(self.options)["leafnode"])
-        self.logger.info("Listening for leafnode connections on %s:%d", _shown(options.host), listener.port)
+        listener = self.leafs.listen(bind(options.host, options.port), tls_listeners(self.options)["leafnode"])
+        self.logger.info("Listening for leafnode connections on %s:%d", shown(options.host), listener.port)
         self.upgrade_handlers[UpgradeKind.LEAF] = lambda upgrade: self.leafs.websocket_link(
             upgrade.ip, upgrade.port, upgrade.tls
         )
@@ -311,7 +311,7 @@ class Server:
         self._monitoring = MonitoringListener(bind(host, port), endpoints.answer, tls)
         await self._monitoring.start()
         scheme = "http" if tls is None else "https"
-        self.logger.info("Starting %s monitor on %s:%d", scheme, _shown(host), self._monitoring.port)
+        self.logger.info("Starting %s monitor on %s:%d", scheme, shown(host), self._monitoring.port)
 
     def _context(self, facts: ListenerFacts, rules: ListenerRules, auth_timeout_s: float = 0.0) -> ClientContext:
         """What the clients of one listener share."""
@@ -363,21 +363,8 @@ class Server:
 
     def addresses(self) -> dict[str, list[str]]:
         """Bound addresses by kind, as the ports file lists them."""
-        schemes = {
-            "client": ("nats", "tls" if self.options.clients.tls else "nats", self.options.clients.host),
-            "websocket": ("websocket", "wss" if self.options.websocket.tls else "ws", self.options.websocket.host),
-            "mqtt": ("mqtt", "mqtts" if self.options.mqtt.tls else "mqtt", self.options.mqtt.host),
-        }
-        found: dict[str, list[str]] = {}
-        for name, listener in self._listeners.items():
-            kind, scheme, host = schemes[name]
-            found[kind] = [f"{scheme}://{_reachable(host)}:{listener.port}"]
-        if self._monitoring is not None:
-            monitoring = self.options.monitoring
-            scheme = "http" if monitoring.http_port else "https"
-            host = _reachable(monitoring.host or self.options.clients.host)
-            found["monitoring"] = [f"{scheme}://{host}:{self._monitoring.port}"]
-        return found
+        ports = {name: listener.port for name, listener in self._listeners.items()}
+        return addresses(self.options, ports, self._monitoring.port if self._monitoring is not None else 0)
 
     # -- while running ------------------------------------------------------------------------------------------------
 
@@ -480,7 +467,7 @@ class Server:
         options = changes.options
         check_imports({account.name: account for account in options.broker.accounts})
         authenticator = self._authenticator(options, operator)
-        tls = _tls_listeners(options)
+        tls = tls_listeners(options)
         self.authenticator = authenticator
         old, self.options = self.options, options
         logs.configure(options.logging)
@@ -570,31 +557,3 @@ class Server:
         """SIGUSR1."""
         logs.reopen()
         self.logger.info("File log re-opened")
-
-
-def _tls_listeners(options: Options) -> dict[str, TlsListener | None]:
-    """TLS of each listener, from the files as they are now. Raises `ConfigError`."""
-    clients, websocket = options.clients, options.websocket
-    return {
-        "client": TlsListener(clients.tls, allows_plain=clients.is_clear_text_allowed) if clients.tls else None,
-        "websocket": TlsListener(websocket.tls) if websocket.tls and websocket.port else None,
-        "mqtt": TlsListener(options.mqtt.tls) if options.mqtt.tls and options.mqtt.port else None,
-        "leafnode": TlsListener(options.leaf.tls) if options.leaf.tls and options.leaf.port else None,
-    }
-
-
-def advertised(options: ClientListenerOptions, port: int) -> tuple[str, int]:
-    """The address that INFO tells clients: `client_advertise`, with the listener's port if it names none."""
-    if not options.advertise:
-        return options.host, port
-    host, _, text = options.advertise.rpartition(":") if ":" in options.advertise else (options.advertise, "", "")
-    return host.strip("[]"), int(text) if text.isdigit() and int(text) > 0 else port
-
-
-def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _reachable(host: str) -> str:
-    """An address that tools on this machine can connect to."""
-    return "127.0.0.1" if host in ("0.0.0.0", "") else _shown(host)
