@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import struct
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
 import nats
@@ -39,6 +40,11 @@ jetstream {{ store_dir: "{store}" }}
 mqtt {{ listen: "127.0.0.1:-1" }}
 """
 MESSAGES = 5
+
+Heard = tuple[list[bytes], int]
+"""What the subscriber got, and how much the stream has."""
+Act = Callable[[ServerProcess], Coroutine[None, None, None]]
+Look = Callable[[ServerProcess], Coroutine[None, None, Heard]]
 
 
 def server_on(store: Path, work: Path) -> ServerProcess:
@@ -124,14 +130,14 @@ async def vanish(server: ServerProcess) -> None:
     await closed(watcher)
 
 
-async def heard(server: ServerProcess) -> tuple[list[bytes], int]:
+async def heard(server: ServerProcess) -> Heard:
     """What the subscriber and the stream have after a start."""
     port = server.port("mqtt")
     subscriber, _, packets = await Link.open(port, Connect("subscriber", Version.V3_1_1, is_clean=False))
     return await until_end(server, subscriber, packets)
 
 
-async def finish(server: ServerProcess) -> tuple[list[bytes], int]:
+async def finish(server: ServerProcess) -> Heard:
     """The publisher, who saw no PUBREC, tries again; what the subscriber and the stream have in the end."""
     port = server.port("mqtt")
     link = await link_as("publisher", port)
@@ -147,7 +153,7 @@ async def finish(server: ServerProcess) -> tuple[list[bytes], int]:
     return await heard(server)
 
 
-async def until_end(server: ServerProcess, subscriber: Link, packets: list[Packet]) -> tuple[list[bytes], int]:
+async def until_end(server: ServerProcess, subscriber: Link, packets: list[Packet]) -> Heard:
     """Everything that waits for the subscriber, and how much the stream has of it."""
     link = await link_as("publisher", server.port("mqtt"))
     # Behind everything that waits: this one says that nothing more does.
@@ -169,10 +175,8 @@ async def until_end(server: ServerProcess, subscriber: Link, packets: list[Packe
     return found[:-1], state.messages - 1
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.capability("MQ06")
-def test_a_torn_commit_doubles_and_loses_nothing(tmp_path: Path) -> None:
+def done_to(tmp_path: Path, act: Act) -> tuple[Path, set[int]]:
+    """A store that was prepared and killed, and to which then `act` was done; the records from before that."""
     before, full = tmp_path / "before", tmp_path / "full"
     with server_on(before, tmp_path / "w0") as server:
         asyncio.run(prepare(server))
@@ -180,19 +184,33 @@ def test_a_torn_commit_doubles_and_loses_nothing(tmp_path: Path) -> None:
     known = {number for _, _, number, _ in records_of(before)}
     shutil.copytree(before, full)
     with server_on(full, tmp_path / "w1") as server:
-        asyncio.run(publish(server))
-    cuts = [(path, offset) for path, offset, number, _ in records_of(full) if number not in known]
-    assert len(cuts) > MESSAGES, "messages, and steps of both sessions"
-    expected = [b"%d" % number for number in range(MESSAGES)]
+        asyncio.run(act(server))
+    return full, known
+
+
+def after_each(cuts: list[tuple[Path, int]], full: Path, tmp_path: Path, look: Look) -> Iterator[tuple[str, Heard]]:
+    """What is found on copies of `full`, each torn at one place; the place's name for a failure."""
     for index, (path, offset) in enumerate(cuts):
         store = tmp_path / f"cut{index}"
         shutil.copytree(full, store)
         tear(store / path.relative_to(full), offset)
         with server_on(store, tmp_path / f"work{index}") as server:
-            found, in_stream = asyncio.run(asyncio.wait_for(finish(server), 60))
+            found = asyncio.run(asyncio.wait_for(look(server), 60))
             server.kill()
-        assert (sorted(found), in_stream) == (expected, MESSAGES), f"cut in front of record {index} of {len(cuts)}"
+        yield f"cut in front of record {index} of {len(cuts)}", found
         shutil.rmtree(store)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.capability("MQ06")
+def test_a_torn_commit_doubles_and_loses_nothing(tmp_path: Path) -> None:
+    full, known = done_to(tmp_path, publish)
+    cuts = [(path, offset) for path, offset, number, _ in records_of(full) if number not in known]
+    assert len(cuts) > MESSAGES, "messages, and steps of both sessions"
+    expected = [b"%d" % number for number in range(MESSAGES)]
+    for where, (found, in_stream) in after_each(cuts, full, tmp_path, finish):
+        assert (sorted(found), in_stream) == (expected, MESSAGES), where
 
 
 @pytest.mark.slow
@@ -200,22 +218,10 @@ def test_a_torn_commit_doubles_and_loses_nothing(tmp_path: Path) -> None:
 @pytest.mark.capability("MQ05")
 def test_a_torn_commit_sends_a_will_once(tmp_path: Path) -> None:
     """The message and that it was sent: either both are there, or the next start sends it."""
-    before, full = tmp_path / "before", tmp_path / "full"
-    with server_on(before, tmp_path / "w0") as server:
-        asyncio.run(prepare(server))
-        server.kill()
-    shutil.copytree(before, full)
-    with server_on(full, tmp_path / "w1") as server:
-        asyncio.run(vanish(server))
+    full, _ = done_to(tmp_path, vanish)
     records = records_of(full)
     synced = records[-1][3]
     cuts = [(path, offset) for path, offset, number, _ in records if number > synced]
     assert len(cuts) > 1, "the message and the session's record"
-    for index, (path, offset) in enumerate(cuts):
-        store = tmp_path / f"cut{index}"
-        shutil.copytree(full, store)
-        tear(store / path.relative_to(full), offset)
-        with server_on(store, tmp_path / f"work{index}") as server:
-            found, in_stream = asyncio.run(asyncio.wait_for(heard(server), 60))
-            server.kill()
-        assert (found, in_stream) == ([b"gone"], 1), f"cut in front of record {index} of {len(cuts)}"
+    for where, heard_then in after_each(cuts, full, tmp_path, heard):
+        assert heard_then == ([b"gone"], 1), where

@@ -45,6 +45,14 @@ PACKET_BYTES_MAX = 1 << 28
 
 Wanted = TypeVar("Wanted", bound=Packet)
 
+_open: set[RawMqttClient] = set()
+
+
+def close_clients() -> None:
+    """Close what is still open, for the end of a test."""
+    while _open:
+        _open.pop().close()
+
 
 class Closed(Exception):
     """The broker closed the connection."""
@@ -69,6 +77,7 @@ class RawMqttClient:
         self._reader = PacketReader(Role.CLIENT, PACKET_BYTES_MAX, version)
         self._received: deque[Packet] = deque()
         self._packet_ids = itertools.cycle(range(1, 0x10000))
+        _open.add(self)
 
     def _dial(self, port: int) -> socket.socket:
         dialled = socket.create_connection(("127.0.0.1", port), self.timeout_s)
@@ -249,6 +258,7 @@ class RawMqttClient:
 
     def close(self) -> None:
         """Close without a word."""
+        _open.discard(self)
         self._socket.close()
 
     def next_packet_id(self) -> int:

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.mqtt_brokers import BrokerKind, MqttBroker
+from tests.support.mqtt_client import close_clients
+
+_names = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def closes_clients() -> Iterator[None]:
+    """Whatever a test opened ends with it."""
+    yield
+    close_clients()
+
+
+@pytest.fixture
+def name() -> str:
+    """A topic and client id that no other test uses."""
+    return f"t{next(_names)}"
 
 
 @pytest.fixture(scope="module", params=[BrokerKind.MOSQUITTO, BrokerKind.LEAFBOX], ids=lambda kind: kind.value)

@@ -29,7 +29,6 @@ from tests.support.mqtt_brokers import BrokerKind, MqttBroker
 from tests.support.mqtt_client import Closed, RawMqttClient
 from tests.support.websocket_frames import BINARY, CLOSE, CONTINUATION, Frame, read_frames, write_frame
 
-OPEN: list[RawMqttClient] = []
 SERVERS = [BrokerKind.NATS_SERVER, BrokerKind.LEAFBOX]
 BOTH = [Version.V3_1_1, Version.V5]
 
@@ -49,13 +48,6 @@ def users(
         {{user: web, password: pw, allowed_connection_types: [MQTT_WS]}}
     ] }} }}
     """
-
-
-@pytest.fixture(autouse=True)
-def closes_clients() -> Iterator[None]:
-    yield
-    while OPEN:
-        OPEN.pop().close()
 
 
 @pytest.fixture(scope="module", params=SERVERS, ids=lambda kind: kind.value)
@@ -130,11 +122,6 @@ class WebsocketClient(RawMqttClient):
         return cast(socket.socket, WebsocketStream(self._url, self._context))
 
 
-def opened(client: RawMqttClient) -> RawMqttClient:
-    OPEN.append(client)
-    return client
-
-
 def login(
     broker: MqttBroker,
     version: Version = Version.V3_1_1,
@@ -147,7 +134,7 @@ def login(
     clean: bool = True,
 ) -> tuple[RawMqttClient, ReasonCode]:
     """A client and the code of its CONNACK; a refused one was closed."""
-    client = opened(RawMqttClient(broker.port, version, tls=tls))
+    client = RawMqttClient(broker.port, version, tls=tls)
     kept = NO_PROPERTIES if clean or version is not Version.V5 else Properties(session_expiry_interval_s=600)
     secret = None if password is None else password.encode()
     code = client.connect(
@@ -202,10 +189,10 @@ def test_websocket(server: MqttBroker) -> None:
     url = f"ws://127.0.0.1:{server.server.port('websocket')}/mqtt"
     for version in versions(server):
         for user, is_in in (("web", True), ("full", True), ("mqtt", False), ("nats", False)):
-            client = opened(WebsocketClient(url, version))
+            client = WebsocketClient(url, version)
             code = client.connect("", user_name=user, password=b"pw").reason_code
             assert code is (ReasonCode.SUCCESS if is_in else ReasonCode.NOT_AUTHORIZED)
-        web = opened(WebsocketClient(url, version))
+        web = WebsocketClient(url, version)
         web.connect("", user_name="web", password=b"pw")
         web.subscribe("web/#", 1)
         plain = entered(server, version, "full")
@@ -319,9 +306,9 @@ def test_tls_and_client_certificates(tmp_path: Path, kind: BrokerKind) -> None:
             assert anna.receive_message().payload == b"T" * 100_000
             assert broker.server is not None
             url = f"wss://localhost:{broker.server.port('websocket')}/mqtt"
-            secure = opened(WebsocketClient(url, version, context("nobody")))
+            secure = WebsocketClient(url, version, context("nobody"))
             assert secure.connect("", user_name="full", password=b"pw").reason_code is ReasonCode.NOT_AUTHORIZED
-            secure = opened(WebsocketClient(url, version, context("bert")))
+            secure = WebsocketClient(url, version, context("bert"))
             assert secure.connect("").reason_code is ReasonCode.SUCCESS
             secure.publish("ok/web", b"w", 1)
             assert anna.receive_message().payload == b"w"
@@ -413,7 +400,7 @@ def test_silence_for_one_and_a_half_times_the_keep_alive_ends_it(server: MqttBro
         watcher = entered(server, version, "full")
         watcher.subscribe("silent/#", 0)
         will = Will(b"silent/will", b"gone", 1)
-        silent, alive, never = (opened(RawMqttClient(server.port, version)) for _ in range(3))
+        silent, alive, never = (RawMqttClient(server.port, version) for _ in range(3))
         start = time.monotonic()
         silent.connect("", keep_alive_s=1, will=will, user_name="full", password=b"pw")
         alive.connect("", keep_alive_s=1, user_name="full", password=b"pw")
@@ -459,7 +446,7 @@ def test_the_largest_payload(server: MqttBroker) -> None:
 def test_a_stranger_cannot_announce_more_than_a_connect_may_have(server: MqttBroker) -> None:
     if server.kind is BrokerKind.NATS_SERVER:
         return  # It reads whatever length is announced.
-    stranger = opened(RawMqttClient(server.port))
+    stranger = RawMqttClient(server.port)
     stranger.send_bytes(b"\x10" + bytes((0xFF, 0xFF, 0x7F)))
     assert stranger.until_closed(3) == []
 
@@ -516,7 +503,7 @@ def test_qos_2_can_be_refused_and_granted_as_1(tmp_path: Path, kind: BrokerKind)
     keys = "reject_qos2_publish: true\ndowngrade_qos2_subscribe: true"
     with MqttBroker(kind, tmp_path, mqtt=keys) as broker:
         for version in versions(broker):
-            client = opened(RawMqttClient(broker.port, version))
+            client = RawMqttClient(broker.port, version)
             answer = client.connect("")
             assert answer.properties.maximum_qos == (1 if version is Version.V5 else None)
             assert client.subscribe("a", 2) is ReasonCode.GRANTED_QOS_1
@@ -529,7 +516,7 @@ def test_qos_2_can_be_refused_and_granted_as_1(tmp_path: Path, kind: BrokerKind)
             )
             if version is Version.V5:
                 # [MQTT-3.2.2-12]
-                asker = opened(RawMqttClient(broker.port, version))
+                asker = RawMqttClient(broker.port, version)
                 assert asker.connect("", will=Will(b"w", b"w", 2)).reason_code is ReasonCode.QOS_NOT_SUPPORTED
 
 
@@ -539,13 +526,13 @@ def test_absent_sessions_end_after_the_configured_time(tmp_path: Path) -> None:
     with MqttBroker(BrokerKind.LEAFBOX, tmp_path, mqtt='consumer_inactive_threshold: "1s"') as broker:
         for version in BOTH:
             kept = Properties(session_expiry_interval_s=600) if version is Version.V5 else NO_PROPERTIES
-            client = opened(RawMqttClient(broker.port, version))
+            client = RawMqttClient(broker.port, version)
             answer = client.connect(f"id{version}", clean=False, properties=kept)
             assert answer.properties.session_expiry_interval_s == (1 if version is Version.V5 else None)
             client.disconnect()
         time.sleep(1.6)
         for version in BOTH:
-            again = opened(RawMqttClient(broker.port, version))
+            again = RawMqttClient(broker.port, version)
             assert not again.connect(f"id{version}", clean=False).is_session_present
 
 

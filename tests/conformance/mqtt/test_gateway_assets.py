@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +17,13 @@ from leafbox.protocol.mqtt.reason_codes import ReasonCode
 from tests.support.mqtt_brokers import BrokerKind, MqttBroker
 from tests.support.mqtt_client import RawMqttClient
 
-OPEN: list[RawMqttClient] = []
 KEPT = Properties(session_expiry_interval_s=3600)
 SERVERS = [BrokerKind.NATS_SERVER, BrokerKind.LEAFBOX]
 STREAMS = ["$MQTT_msgs", "$MQTT_out", "$MQTT_qos2in", "$MQTT_rmsgs", "$MQTT_sess"]
 
 
-@pytest.fixture(autouse=True)
-def closes_clients() -> Iterator[None]:
-    """Whatever a test opened ends with it."""
-    yield
-    while OPEN:
-        OPEN.pop().close()
-
-
 def client(broker: MqttBroker, name: str, version: Version = Version.V3_1_1, *, clean: bool = False) -> RawMqttClient:
     made = RawMqttClient(broker.port, version)
-    OPEN.append(made)
     kept = KEPT if version is Version.V5 and not clean else Properties()
     assert made.connect(name, clean=clean, properties=kept).reason_code is ReasonCode.SUCCESS
     return made

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,20 +13,9 @@ from leafbox.protocol.mqtt.reason_codes import ReasonCode
 from tests.support.mqtt_brokers import BrokerKind, MqttBroker
 from tests.support.mqtt_client import RawMqttClient
 
-OPEN: list[RawMqttClient] = []
-
-
-@pytest.fixture(autouse=True)
-def closes_clients() -> Iterator[None]:
-    """Whatever a test opened ends with it."""
-    yield
-    while OPEN:
-        OPEN.pop().close()
-
 
 def client(broker: MqttBroker, name: str, version: Version = Version.V3_1_1, *, clean: bool = True) -> RawMqttClient:
     made = RawMqttClient(broker.port, version)
-    OPEN.append(made)
     assert made.connect(name, clean=clean).reason_code is ReasonCode.SUCCESS
     return made
 
@@ -106,7 +94,6 @@ def test_queued_messages_keep_their_subscription_identifiers(tmp_path: Path) -> 
     kept = Properties(session_expiry_interval_s=3600)
     with MqttBroker(BrokerKind.LEAFBOX, tmp_path) as broker:
         away = RawMqttClient(broker.port, Version.V5)
-        OPEN.append(away)
         away.connect("away", clean=False, properties=kept)
         for topic_filter, identifier in (("i/#", 7), ("i/both", 200_000_000), ("plain", 0)):
             named = Properties(subscription_identifiers=(identifier,) if identifier else ())
@@ -118,7 +105,6 @@ def test_queued_messages_keep_their_subscription_identifiers(tmp_path: Path) -> 
             publisher.expect(Puback)
         broker.restart(crash=True)
         back = RawMqttClient(broker.port, Version.V5)
-        OPEN.append(back)
         assert back.connect("away", clean=False, properties=kept).is_session_present
         found = [set(back.expect(Publish).properties.subscription_identifiers) for _ in range(3)]
         assert found == [{7}, {7, 200_000_000}, set()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,21 +15,10 @@ from tests.support.mqtt_client import RawMqttClient
 
 REFERENCE = "other.example:1883"
 TOLD = Properties(server_reference=REFERENCE)
-OPEN: list[RawMqttClient] = []
-
-
-@pytest.fixture(autouse=True)
-def closes_clients() -> Iterator[None]:
-    """Whatever a test opened ends with it."""
-    yield
-    while OPEN:
-        OPEN.pop().close()
 
 
 def client(broker: MqttBroker, version: Version = Version.V5) -> RawMqttClient:
-    made = RawMqttClient(broker.port, version, timeout_s=30)
-    OPEN.append(made)
-    return made
+    return RawMqttClient(broker.port, version, timeout_s=30)
 
 
 @pytest.mark.capability("MQ14")

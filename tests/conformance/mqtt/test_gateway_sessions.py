@@ -28,21 +28,12 @@ from leafbox.protocol.mqtt.reason_codes import ReasonCode
 from tests.support.mqtt_brokers import BrokerKind, MqttBroker
 from tests.support.mqtt_client import RawMqttClient
 
-OPEN: list[RawMqttClient] = []
 DENIES_ONE = """
 accounts { A { jetstream: enabled, users: [
   { user: any, password: any, permissions: { publish: ">", subscribe: { allow: ">", deny: "test.nosubscribe" } } }
 ] } }
 no_auth_user: any
 """
-
-
-@pytest.fixture(autouse=True)
-def closes_clients() -> Iterator[None]:
-    """Whatever a test opened ends with it."""
-    yield
-    while OPEN:
-        OPEN.pop().close()
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +48,6 @@ def client(
 ) -> RawMqttClient:
     """A client that is connected; MQTT 5 sessions are kept for an hour unless clean."""
     connected = RawMqttClient(broker.port, version)
-    OPEN.append(connected)
     kept = Properties(session_expiry_interval_s=3600) if version is Version.V5 and not clean else Properties()
     answer = connected.connect(name, clean=clean, will=will, properties=kept)
     assert answer.reason_code is ReasonCode.SUCCESS
@@ -90,7 +80,6 @@ def test_what_comes_again_keeps_to_the_new_receive_maximum(gateway: MqttBroker, 
     before = [session.expect(Publish) for _ in range(6)]
     session.close()
     narrow = RawMqttClient(gateway.port, Version.V5)
-    OPEN.append(narrow)
     narrow.connect(name, clean=False, properties=Properties(session_expiry_interval_s=3600, receive_maximum=2))
     came: list[Publish] = []
     while len(came) < 6:
@@ -124,7 +113,6 @@ def test_a_filter_that_is_not_allowed_is_refused_beside_the_others(tmp_path: Pat
 def test_a_client_that_is_still_writing_learns_why_it_was_closed(gateway: MqttBroker) -> None:
     """Sections 3.3.4 and 4.13: DISCONNECT 0x93 reaches a client that answers PUBRECs before it reads on."""
     writer = RawMqttClient(gateway.port, Version.V5)
-    OPEN.append(writer)
     maximum = writer.connect("eager").properties.receive_maximum
     assert maximum is not None
     writer.send(*(Publish(b"eager", b"x", 2, packet_id=each) for each in range(1, maximum + 2)))
@@ -163,7 +151,6 @@ def test_session_queue_and_retained_survive_sigkill(tmp_path: Path, version: Ver
         sender.publish("r/a", b"kept", 1, retain=True)
         broker.restart(crash=True)
         back = RawMqttClient(broker.port, version)
-        OPEN.append(back)
         kept = Properties(session_expiry_interval_s=3600) if version is Version.V5 else Properties()
         assert back.connect("away", clean=False, properties=kept).is_session_present
         got = [back.receive_message().payload for _ in range(40)]

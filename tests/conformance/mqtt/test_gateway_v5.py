@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,22 +27,6 @@ from tests.support.mqtt_client import RawMqttClient
 
 pytestmark = pytest.mark.capability("MQ16")
 
-OPEN: list[RawMqttClient] = []
-_names = itertools.count()
-
-
-@pytest.fixture(autouse=True)
-def closes_clients() -> Iterator[None]:
-    yield
-    while OPEN:
-        OPEN.pop().close()
-
-
-@pytest.fixture
-def name() -> str:
-    """A topic and client id that no other test uses."""
-    return f"v5-{next(_names)}"
-
 
 def client(
     broker: MqttBroker,
@@ -56,7 +38,6 @@ def client(
 ) -> RawMqttClient:
     """An MQTT 5 client that is connected."""
     connected = RawMqttClient(broker.port, Version.V5)
-    OPEN.append(connected)
     answer = connected.connect(client_id, clean=clean, will=will, properties=properties)
     assert answer.reason_code is ReasonCode.SUCCESS
     return connected
@@ -75,13 +56,11 @@ def test_a_client_without_a_name_is_told_its_name(broker: MqttBroker) -> None:
     names = set()
     for _ in range(2):
         nameless = RawMqttClient(broker.port, Version.V5)
-        OPEN.append(nameless)
         answer = nameless.connect("", clean=False, properties=KEPT)
         assert answer.properties.assigned_client_identifier
         names.add(answer.properties.assigned_client_identifier)
         nameless.disconnect()
         back = RawMqttClient(broker.port, Version.V5)
-        OPEN.append(back)
         again = back.connect(answer.properties.assigned_client_identifier, clean=False, properties=KEPT)
         assert again.is_session_present
         assert again.properties.assigned_client_identifier is None
@@ -94,7 +73,6 @@ def test_enhanced_authentication_is_refused(broker: MqttBroker) -> None:
     """[MQTT-4.12.0-1]; an AUTH packet after a plain CONNECT ends the connection [MQTT-4.12.0-6]."""
     scram = Properties(authentication_method="SCRAM-SHA-256", authentication_data=b"n,,n=user,r=x")
     asker = RawMqttClient(broker.port, Version.V5)
-    OPEN.append(asker)
     assert asker.connect("scram", properties=scram).reason_code is ReasonCode.BAD_AUTHENTICATION_METHOD
     assert asker.until_closed() == []
     plain = client(broker)
@@ -112,12 +90,10 @@ def test_a_session_ends_when_its_time_is_over(broker: MqttBroker, name: str) -> 
     session.close()
     # At once it is there.
     back = RawMqttClient(broker.port, Version.V5)
-    OPEN.append(back)
     assert back.connect(name, clean=False, properties=KEPT).is_session_present
     back.disconnect(properties=short)
     time.sleep(2.6)
     late = RawMqttClient(broker.port, Version.V5)
-    OPEN.append(late)
     assert not late.connect(name, clean=False).is_session_present
     late.send(Disconnect(properties=KEPT))
     [said] = late.until_closed()
@@ -399,7 +375,6 @@ def test_topic_aliases_of_the_client(broker: MqttBroker, name: str) -> None:
     reader = client(broker)
     reader.subscribe(f"{name}/#", 1)
     sender = RawMqttClient(broker.port, Version.V5)
-    OPEN.append(sender)
     most = sender.connect(name).properties.topic_alias_maximum
     assert most
     first, second = (Properties(topic_alias=each) for each in (1, most))
@@ -465,7 +440,6 @@ def test_the_server_ends_who_sends_more_than_the_receive_maximum(broker: MqttBro
     if broker.kind is BrokerKind.MOSQUITTO:
         return
     sender = RawMqttClient(broker.port, Version.V5)
-    OPEN.append(sender)
     most = sender.connect(name).properties.receive_maximum or 65535
     topic = name.encode()
     for _ in range(2):

@@ -16,19 +16,11 @@ from tests.support.mqtt_client import RawMqttClient
 
 pytestmark = pytest.mark.capability("MQ16")
 
-_names = itertools.count()
-
 
 @pytest.fixture(params=[Version.V3_1_1, Version.V5], ids=["3.1.1", "5"])
 def version(request: pytest.FixtureRequest) -> Version:
     assert isinstance(request.param, Version)
     return request.param
-
-
-@pytest.fixture
-def name() -> str:
-    """A topic and client id that no other test uses."""
-    return f"t{next(_names)}"
 
 
 def connected(

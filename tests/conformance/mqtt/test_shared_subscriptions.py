@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-
 import pytest
 
 from leafbox.protocol.mqtt.packets import Packet, Puback, Pubcomp, Publish, Pubrec, Pubrel, Version
@@ -16,27 +13,11 @@ from tests.support.mqtt_client import RawMqttClient
 pytestmark = pytest.mark.capability("AP43", "MQ16")
 
 KEPT = Properties(session_expiry_interval_s=SESSION_NEVER_EXPIRES_S)
-OPEN: list[RawMqttClient] = []
-_names = itertools.count()
-
-
-@pytest.fixture(autouse=True)
-def closes_clients() -> Iterator[None]:
-    yield
-    while OPEN:
-        OPEN.pop().close()
-
-
-@pytest.fixture
-def name() -> str:
-    """A topic and client id that no other test uses."""
-    return f"shared{next(_names)}"
 
 
 def client(broker: MqttBroker, client_id: str = "", *, keep: bool = False, is_present: bool = False) -> RawMqttClient:
     """A client that is in."""
     entered = RawMqttClient(broker.port, Version.V5, timeout_s=20)
-    OPEN.append(entered)
     answer = entered.connect(client_id, clean=not keep, properties=KEPT if keep else NO_PROPERTIES)
     assert (answer.reason_code, answer.is_session_present) == (ReasonCode.SUCCESS, is_present)
     return entered

@@ -5,9 +5,7 @@ Mosquitto shows the tests right; where 2.0.11 itself falls short a test says so.
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -36,15 +34,6 @@ pytestmark = pytest.mark.capability("AP43", "MQ16")
 
 V311, V5 = Version.V3_1_1, Version.V5
 KEPT = Properties(session_expiry_interval_s=SESSION_NEVER_EXPIRES_S)
-OPEN: list[RawMqttClient] = []
-_names = itertools.count()
-
-
-@pytest.fixture(autouse=True)
-def closes_clients() -> Iterator[None]:
-    yield
-    while OPEN:
-        OPEN.pop().close()
 
 
 @pytest.fixture(params=[V311, V5], ids=["3.1.1", "5"])
@@ -53,17 +42,9 @@ def version(request: pytest.FixtureRequest) -> Version:
     return request.param
 
 
-@pytest.fixture
-def name() -> str:
-    """A topic and client id that no other test uses."""
-    return f"s{next(_names)}"
-
-
 def line(broker: MqttBroker, version: Version) -> RawMqttClient:
     """A connection without CONNECT."""
-    opened = RawMqttClient(broker.port, version, timeout_s=20)
-    OPEN.append(opened)
-    return opened
+    return RawMqttClient(broker.port, version, timeout_s=20)
 
 
 def client(
