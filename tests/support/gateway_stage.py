@@ -20,6 +20,8 @@ from leafbox.mqtt.interest import wanted_by
 from leafbox.protocol.mqtt.encoder import encode_packet
 from leafbox.protocol.mqtt.framing import PacketReader
 from leafbox.protocol.mqtt.packets import Packet, Role, Version
+from leafbox.storage.engine import Store
+from leafbox.storage.records import BlobKind
 from tests.support.memory_transport import ManualLoop, MemoryTransport
 
 
@@ -47,15 +49,19 @@ class ScriptedPeer(MqttConnection, asyncio.BufferedProtocol):
 
 
 class Stage:
-    """One account with its gateway."""
+    """One account with its gateway; with `store` its messages and its sessions' steps are on disk."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store | None = None) -> None:
         self.loop = ManualLoop()
         self.engine, self.account = Engine(self.loop.as_loop), AccountPlane()
         self.gate = CommitGate(self.loop.as_loop)
-        messages, retained = StreamStore(b"messages"), StreamStore(b"retained")
-        for store in (messages, retained):
-            store.begin(0, 0)
+        self.store = store
+        if store is None:
+            messages, retained = StreamStore(b"messages"), StreamStore(b"retained")
+            for each in (messages, retained):
+                each.begin(0, 0)
+        else:
+            messages, retained = store.create_stream(b"messages"), store.create_stream(b"retained")
         retained.set_limits(max_messages=-1, max_bytes=-1, max_messages_per_subject=1)
         self.logged: list[tuple[bytes, bytes]] = []
         self.plane = MqttPlane(
@@ -71,6 +77,8 @@ class Stage:
     def _extend(self, key: bytes, steps: bytes, is_urgent: bool) -> int:
         """The log is on flash a turn later."""
         self.logged.append((key, steps))
+        if self.store is not None:
+            return self.store.append_delta(BlobKind.MQTT_SESSION_STATE, key, steps, is_urgent)
         lsn = len(self.logged)
         self.loop.call_soon(self.gate.on_durable, lsn)
         return lsn

@@ -143,6 +143,8 @@ cdef class Journal(SegmentPool):
     cdef int reported_state
     cdef bint reported_space_low
     cdef bint is_wake_scheduled
+    cdef bint is_late_wake_scheduled    # for records that nobody waits for
+    cdef uint64_t wanted_lsn        # a commit was asked for up to here
 
     # append: copy one record into the staging buffer; returns its LSN, 0 with an exception set
     cdef uint64_t append(self, uint8_t kind, uint32_t owner, const char* first, size_t first_size,
@@ -151,6 +153,9 @@ cdef class Journal(SegmentPool):
     cdef char* begin_record(self, uint8_t kind, uint32_t owner, size_t body_size) except NULL
     cdef uint64_t end_record(self, bint is_urgent) noexcept
     cdef void schedule_wake(self) noexcept
+    cdef void schedule_late_wake(self) noexcept
+    cpdef void want_commit(self, uint64_t lsn)
+    cdef void ask_for_commit(self) noexcept
     # put the next commit off, for no longer than the last sync took; and enough has come
     cpdef void gather(self) noexcept
     cpdef void end_gathering(self) noexcept

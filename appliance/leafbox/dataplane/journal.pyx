@@ -140,6 +140,7 @@ cdef class Journal(SegmentPool):
         self.probe_interval_s = probe_interval_s
         self.store_salt = store_salt
         self.newest_lsn = next_lsn - 1
+        self.wanted_lsn = next_lsn - 1
         self.recovered_lsn = recovered_lsn
         self.base_lsn = next_lsn - 1
         self.synced_lsn = next_lsn - 1
@@ -237,6 +238,10 @@ cdef class Journal(SegmentPool):
             # Once per loop turn: what this turn still appends shares the commit.
             self.is_wake_scheduled = True
             self.schedule_wake()
+        elif not is_urgent and self.loop is not None and not self.is_late_wake_scheduled:
+            # The committer may sleep without a deadline, and a signal for each of them would cost the loop its time.
+            self.is_late_wake_scheduled = True
+            self.schedule_late_wake()
         return lsn
 
     def begin_group(self, uint64_t count, uint64_t body_bytes, uint64_t body_bytes_largest) -> None:
@@ -277,6 +282,16 @@ cdef class Journal(SegmentPool):
         except RuntimeError:
             # The loop is closed already: what is appended on the way out is committed all the same.
             self._wake()
+
+    cdef void schedule_late_wake(self) noexcept:
+        try:
+            self.loop.call_later(self.sync_interval_s, self._wake_late)
+        except RuntimeError:
+            self._wake_late()
+
+    def _wake_late(self):
+        self.is_late_wake_scheduled = False
+        self.ask_for_commit()
 
     cpdef void gather(self) noexcept:
         """More is about to come: the next commit waits for it, as long as the last sync took at most, until
@@ -322,11 +337,28 @@ cdef class Journal(SegmentPool):
 
     def _wake(self):
         self.is_wake_scheduled = False
+        self.ask_for_commit()
+
+    cpdef void want_commit(self, uint64_t lsn):
+        """Somebody waits for the record `lsn`, which was not urgent when it was appended: commit now what there is.
+
+        For who appends a turn's records in pieces, and asks once they are all there.
+        """
+        if lsn > self.wanted_lsn:
+            self.ask_for_commit()
+
+    cdef void ask_for_commit(self) noexcept:
+        cdef bint is_new
         pthread_mutex_lock(&self.lock)
-        self.is_wake_wanted = True
+        # A committer that was asked before looks again by itself; while a group is open it could only go back to sleep,
+        # and `end_group` wakes it. Each needless wake costs the loop some 20 us in a virtual machine.
+        is_new = self.staging_size > (self.congestion_bytes if self.is_wake_wanted else 0) and self.group_depth == 0
+        self.is_wake_wanted = self.staging_size > 0
+        self.wanted_lsn = self.newest_lsn
         pthread_mutex_unlock(&self.lock)
         # Only now: the committer runs at once, and would go back to sleep over a lock that is still held.
-        pthread_cond_signal(&self.wake_committer)
+        if is_new:
+            pthread_cond_signal(&self.wake_committer)
 
     # ------------------------------------------------------------------------------------------------- notification
 
@@ -412,6 +444,9 @@ cdef class Journal(SegmentPool):
             return 0
         if self.state != JOURNAL_READY:
             return max(0.0, self.last_probe_s + self.probe_interval_s - now)
+        if self.staging_size == 0:
+            # Nobody asks for nothing: whoever asks next wakes us.
+            self.is_wake_wanted = False
         if self.staging_size and self.is_wake_wanted and self.group_depth == 0:
             return 0 if self.staging_size > self.congestion_bytes else max(0.0, self.gather_until_s - now)
         if self.held_size or (self.staging_size and self.group_depth == 0):

@@ -80,6 +80,7 @@ cdef class MqttPlane(Task):
     cdef public object extend               # (session key, steps, is_urgent): log a session's progress
     cdef public bint is_restoring           # sessions come back one after the other: what one is done with stays
     cdef list dirty                         # sessions with steps that are not logged
+    cdef bint is_commit_wanted              # this turn logged what must not wait for another commit
     cdef bint is_marked                     # something of this turn is still to be logged
     cdef list gated                         # sessions that wait for the log
     cdef uint64_t steps_lsn                 # newest log number of sessions' steps

@@ -16,7 +16,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memmove, memset
 
-from leafbox.dataplane.connection cimport Connection
+from leafbox.dataplane.connection cimport Connection, Engine
 from leafbox.dataplane.journal cimport Journal
 from leafbox.dataplane.message cimport Message
 from leafbox.dataplane.mqtt_properties cimport varint_len, write_varint
@@ -194,6 +194,9 @@ cdef class MqttPlane(Task):
         self.waiting = []
         self.filled = []
         self.needs_base = messages.store.last_seq + 1
+        # A commit is asked for at the end of a turn, when everything that belongs to it is in the log. A message that leaves
+        # asks for none: it would delay the next ones, and cost the flash a second sync for each message.
+        messages.store.is_urgent = False
 
     def __dealloc__(self):
         cdef Py_ssize_t i
@@ -253,16 +256,21 @@ cdef class MqttPlane(Task):
     cdef Py_ssize_t write_acks(self, uint64_t durable_lsn) except -1:
         cdef PendingAck ack
         cdef Py_ssize_t answered = 0
+        cdef Engine engine = None
         while self.ack_start < self.ack_stamped and self.acks[self.ack_start].lsn <= durable_lsn:
             ack = self.acks[self.ack_start]
             self.ack_start += 1
             answered += ack.packet == PACKET_PUBACK or ack.packet == PACKET_PUBREC
+            engine = (<MqttPeer>ack.connection).engine
             try:
                 (<MqttPeer>ack.connection).send_ack(ack.packet, ack.packet_id, ack.reason)
             finally:
                 Py_DECREF(<object>ack.connection)
         if self.ack_start == self.ack_end:
             self.ack_start = self.ack_end = self.ack_stamped = 0
+        if answered and len(self.waiting):
+            # Publishers go on while the subscribers' copies are encoded.
+            engine.flush_all()
         return answered
 
     cdef int start_gathering(self, Py_ssize_t answered) except -1:
@@ -328,13 +336,14 @@ cdef class MqttPlane(Task):
     cdef int log_turn(self) except -1:
         """Log the sessions' progress, then let everything wait for it."""
         cdef list dirty = self.dirty
+        cdef Journal journal = self.messages.store.journal
         cdef uint64_t lsn, target = 0
         cdef Py_ssize_t i
         cdef bint is_awaited = self.ack_end > self.ack_start or len(self.gated) or len(self.waiting)
         if dirty:
             self.dirty = []
             for session in dirty:
-                lsn = session.log_steps(is_awaited)
+                lsn = session.log_steps()
                 self.steps_lsn = max(self.steps_lsn, lsn)
         lsn = self.steps_lsn if dirty else 0
         for i in range(self.ack_stamped, self.ack_end):
@@ -353,8 +362,13 @@ cdef class MqttPlane(Task):
             target = max(target, self.messages.store.applied_lsn)
         if is_awaited:
             self.gate.when_durable(target, self.settle)
-        if self.gather_wanted and self.gather_arrived >= self.gather_wanted:
-            self.messages.store.journal.end_gathering()
+        if journal is not None:
+            if self.gather_wanted and self.gather_arrived >= self.gather_wanted:
+                journal.end_gathering()
+            if self.is_commit_wanted:
+                target = journal.newest_lsn
+            self.is_commit_wanted = False
+            journal.want_commit(target)
         if self.filled:
             filled, self.filled = self.filled, []
             for session in filled:
@@ -370,7 +384,8 @@ cdef class MqttPlane(Task):
     def settle(self) -> None:
         """More of the log is on flash: acknowledge, and send what had to wait."""
         cdef list waiting = self.waiting, gated = self.gated
-        self.start_gathering(self.write_acks(self.gate.durable_lsn))
+        cdef Py_ssize_t answered = self.write_acks(self.gate.durable_lsn)
+        self.start_gathering(answered)
         if gated:
             self.gated = []
             for session in gated:
@@ -416,6 +431,7 @@ cdef class MqttPlane(Task):
         cdef uint64_t seq = self.append(self.messages, b"$MQTT.msgs.", 11, message, expires_ns)
         if seq:
             self.stored += 1
+            self.is_commit_wanted = True
             self.gate.wake(self)
         return seq
 

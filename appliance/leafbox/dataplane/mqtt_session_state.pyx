@@ -297,8 +297,11 @@ cdef class MqttSessionState(Task):
                 self.note(STEP_IDENTIFIER, 0, 0, <uint64_t>identifier)
         return self.note(STEP_TAKEN, flags, 0, seq)
 
-    def log_steps(self, bint is_awaited) -> int:
-        """Write the steps noted since the last time to the log; returns the log number, 0 when there were none."""
+    def log_steps(self) -> int:
+        """Write the steps noted since the last time to the log; returns the log number, 0 when there were none.
+
+        Nothing is committed for it: the plane asks once for all of a turn.
+        """
         cdef bytes packed
         self.is_dirty = False
         if self.step_count == 0:
@@ -309,9 +312,10 @@ cdef class MqttSessionState(Task):
             free(self.steps)
             self.steps = NULL
             self.step_capacity = 0
-        urgent = is_awaited or self.is_step_urgent
-        self.is_step_urgent = False
-        return self.plane.extend(self.key, packed, urgent)
+        if self.is_step_urgent:
+            self.is_step_urgent = False
+            self.plane.is_commit_wanted = True
+        return self.plane.extend(self.key, packed, False)
 
     def snapshot_steps(self) -> bytes:
         """The steps that lead to the present state, in place of all before."""

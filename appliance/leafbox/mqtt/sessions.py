@@ -320,7 +320,6 @@ class AccountSessions:
         self._shown.stop()
         self.plane.end_turn()
         for session in self.by_id.values():
-            session.core.log_steps(True)
             for timer in (session.expiry_timer, session.will_timer):
                 if timer is not None:
                     timer.cancel()

@@ -45,6 +45,23 @@ def open_journal(tmp_path: Path) -> Iterator[OpenJournal]:
         journal.close()
 
 
+class Commits:
+    """What the log reports to the running loop."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._moved = asyncio.Event()
+        journal.attach(asyncio.get_running_loop())
+        journal.add_durable_callback(lambda _: self._moved.set())
+
+    async def reach(self, lsn: int) -> None:
+        """Return when the record is on the device, without asking for it."""
+        async with asyncio.timeout(20):
+            while self._journal.durable_lsn < lsn:
+                self._moved.clear()
+                await self._moved.wait()
+
+
 def test_numbers_ascend_and_everything_is_read_back(open_journal: OpenJournal, tmp_path: Path) -> None:
     """Records of several segments form one run without holes."""
     journal = open_journal()
@@ -92,15 +109,67 @@ def test_unhurried_records_wait_for_company(open_journal: OpenJournal) -> None:
     assert journal.commit_count == 1
 
 
+def test_unhurried_records_do_not_wait_for_ever(open_journal: OpenJournal) -> None:
+    """On a box where nothing more happens they are on flash after the interval."""
+    journal = open_journal(sync_interval_s=0.05)
+
+    async def run() -> None:
+        commits = Commits(journal)
+        for _ in range(3):
+            last = journal.append_record(RecordKind.BLOB_PUT, 1, b"later", is_urgent=False)
+            await commits.reach(last)
+        journal.detach()
+
+    asyncio.run(run())
+
+
+def test_a_commit_is_asked_for_once_all_is_appended(open_journal: OpenJournal) -> None:
+    """Whoever appends in pieces asks at the end; what is asked for twice, or is there already, is no commit more."""
+    journal = open_journal()
+
+    async def run() -> None:
+        commits = Commits(journal)
+        for count in range(1, 21):
+            for _ in range(3):
+                last = journal.append_record(RecordKind.BLOB_PUT, 1, b"a piece", is_urgent=False)
+                await asyncio.sleep(0)
+            journal.want_commit(last)
+            journal.want_commit(last - 1)
+            await commits.reach(last)
+            journal.want_commit(last)
+            assert journal.commit_count == count
+        journal.detach()
+
+    asyncio.run(run())
+
+
+def test_a_commit_that_is_asked_for_inside_a_group_comes_at_its_end(open_journal: OpenJournal) -> None:
+    """The committer is not woken for a group that is open, nor forgets that it was asked."""
+    journal = open_journal()
+
+    async def run() -> None:
+        commits = Commits(journal)
+        for _ in range(20):
+            journal.begin_group(2, 20, 10)
+            last = journal.append_record(RecordKind.BLOB_PUT, 1, b"a piece", is_urgent=False)
+            journal.want_commit(last)
+            await asyncio.sleep(0)
+            last = journal.append_record(RecordKind.BLOB_PUT, 1, b"a piece", is_urgent=False)
+            assert journal.durable_lsn <= last - 2
+            journal.end_group()
+            await commits.reach(last)
+        journal.detach()
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("ends", [False, True], ids=["nothing more comes", "all has come"])
 def test_a_commit_that_gathers_comes(open_journal: OpenJournal, ends: bool) -> None:
     """Patience has an end: by itself, or when what was expected is here; nobody has to ask for the commit again."""
     journal = open_journal()
 
     async def run() -> None:
-        journal.attach(asyncio.get_running_loop())
-        moved = asyncio.Event()
-        journal.add_durable_callback(lambda _: moved.set())
+        commits = Commits(journal)
         for _ in range(20):
             journal.sync_last_us = 10_000_000  # Bounded by the journal, whatever a device did.
             journal.gather()
@@ -110,10 +179,7 @@ def test_a_commit_that_gathers_comes(open_journal: OpenJournal, ends: bool) -> N
                 last = journal.append_record(RecordKind.BLOB_PUT, 1, b"late")
                 await asyncio.sleep(0)
                 journal.end_gathering()
-            async with asyncio.timeout(20):
-                while journal.durable_lsn < last:
-                    moved.clear()
-                    await moved.wait()
+            await commits.reach(last)
         journal.detach()
 
     asyncio.run(run())
