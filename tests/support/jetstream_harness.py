@@ -127,6 +127,9 @@ class MemoryStorage:
         self.stored[kind].setdefault(key, (b"", []))[1].append(delta)
         return self._changed()
 
+    def delta_head(self, key: bytes) -> bytes | None:
+        return None
+
     def delete(self, kind: ValueKind, key: bytes) -> int:
         self.stored[kind].pop(key, None)
         return self._changed()

@@ -28,6 +28,7 @@ from leafbox.jetstream.service import JetStream
 from leafbox.protocol.errors import StoreError
 from leafbox.protocol.jetstream.go_json import JsonObject
 from leafbox.protocol.jetstream.info import AccountLimits
+from leafbox.storage.blobs import key_head
 from leafbox.storage.config import StorageOptions, SyncMode
 from leafbox.storage.engine import Store
 
@@ -71,6 +72,10 @@ class StoreAdapter:
     def extend(self, kind: ValueKind, key: bytes, delta: bytes, is_urgent: bool = True) -> int:
         """Add a delta to a value."""
         return self._store.append_delta(kind, key, delta, is_urgent)
+
+    def delta_head(self, key: bytes) -> bytes | None:
+        """See the port."""
+        return key_head(key)
 
     def delete(self, kind: ValueKind, key: bytes) -> int:
         """Remove a value."""

@@ -2,6 +2,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from leafbox.dataplane.message cimport Message
+from leafbox.dataplane.message_ids cimport DuplicateWindow, IdLog
 from leafbox.dataplane.routing cimport AccountPlane, Receiver, Subscription
 from leafbox.dataplane.stream_store cimport RemovalObserver, StreamStore
 from leafbox.dataplane.sublist cimport Sublist
@@ -67,7 +68,8 @@ cdef class StreamIngest(Task):
     cdef public object on_refused           # (subject, reply, header, payload, reason) -> None
     cdef public object on_traced            # (trace, subject, reply, header, payload, origin) -> None
     cdef public object last_msg_id          # None or the id of the last message
-    cdef public int64_t duplicate_window_ns
+    cdef public DuplicateWindow window      # None: ids are Python's
+    cdef public IdLog id_log                # of file streams
     # -- state
     cdef readonly uint64_t visible_seq      # the newest sequence that consumers may see
     cdef readonly bint is_closed
@@ -80,6 +82,7 @@ cdef class StreamIngest(Task):
     cdef char *ack_text
     cdef Py_ssize_t ack_prefix_len
     cdef bint is_special(self, Message *message) noexcept
+    cdef bint take_identified(self, Message *message) except -1
     cdef int refuse(self, Message *message, str reason) except -1
     cdef int ingest(self, Message *message) except -1
     cdef int pass_over(self, Message *message) except -1

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Callable
 
+from leafbox.dataplane.message_ids import DuplicateWindow, IdLog
 from leafbox.dataplane.routing import AccountPlane, Receiver
 from leafbox.dataplane.stream_store import StreamStore
 from leafbox.dataplane.sublist import Sublist
@@ -54,7 +55,8 @@ class StreamIngest(Task):
     on_refused: Callable[[bytes, bytes, bytes, bytes, str], None]
     on_traced: Callable[..., None]
     last_msg_id: str | None
-    duplicate_window_ns: int
+    window: DuplicateWindow | None
+    id_log: IdLog | None
     def __init__(self, store: StreamStore, account: AccountPlane, gate: CommitGate, ack_prefix: bytes) -> None: ...
     def close(self) -> None: ...
     def full_reason(self, subject: bytes, header: bytes, payload: bytes) -> str | None: ...

@@ -6,8 +6,8 @@ store and remembered with its log sequence number; when the log says that number
 write all acknowledgements up to it and wakes the consumers, which see only durable messages. Memory streams and
 `persist_mode: async` do not wait.
 
-What needs a decision goes to Python: headers that start with `Nats-`, a status line, transforms, republish, batches,
-refusals. No Python object is made for a plain message.
+What needs a decision goes to Python: headers that start with `Nats-` (but for an id alone), a status line, transforms,
+republish, batches, refusals, duplicates. No Python object is made for a plain message.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
@@ -15,6 +15,7 @@ from libc.string cimport memcmp, memcpy, memmove
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, clockid_t, timespec
 
 from leafbox.dataplane.message cimport Message
+from leafbox.dataplane.message_ids cimport DuplicateWindow, IdLog, plain_id
 from leafbox.dataplane.nats_connection cimport write_number
 from leafbox.dataplane.routing cimport Receiver, Subscription, route
 from leafbox.dataplane.store_block cimport MessageView
@@ -236,6 +237,8 @@ cdef class StreamIngest(Task):
             return 0
         subscription.delivered += 1
         if self.takes_special or self.is_special(message):
+            if not self.takes_special and message.header_len and self.take_identified(message):
+                return 1
             self.on_special(
                 message.subject[:message.subject_len],
                 message.reply[:message.reply_len] if message.reply_len else b"",
@@ -256,6 +259,48 @@ cdef class StreamIngest(Task):
         if self.takes_fast_batches and message.reply_len > 4:
             return memcmp(message.reply + message.reply_len - 4, b".$FI", 4) == 0
         return False
+
+    cdef bint take_identified(self, Message *message) except -1:
+        """Store a message whose only special header is an id not seen before; False, with nothing done, for others."""
+        cdef StreamStore store = self.store
+        cdef DuplicateWindow window = self.window
+        cdef IdLog log = self.id_log
+        cdef int64_t size, now_ns
+        cdef bytes msg_id
+        cdef uint64_t seq
+        if window is None or window.window_ns <= 0 or message.header_len > HEADER_BYTES_MAX:
+            return False
+        if self.takes_fast_batches and message.reply_len > 4 and (
+                memcmp(message.reply + message.reply_len - 4, b".$FI", 4) == 0):
+            return False
+        if store.journal is not None and (log is None or not log.takes()):
+            return False
+        if self.max_message_bytes >= 0 and message.body_len > self.max_message_bytes:
+            return False
+        msg_id = plain_id(message.body, message.header_len)
+        if msg_id is None:
+            return False
+        now_ns = wall_ns()
+        size = store.size_of(message.subject_len, message.header_len, message.body_len - message.header_len)
+        if window.find_id(msg_id, now_ns) or (self.meter is not None and not self.meter.has_room(size)):
+            return False
+        if self.interest is not None and not self.interest.matches_any(message.subject, message.subject_len):
+            return False
+        if self.refuses_when_full and self.fullness(message.subject, message.subject_len, size) is not None:
+            return False
+        try:
+            seq = store.append(message.subject, message.subject_len, message.body, message.header_len,
+                               message.body + message.header_len, message.body_len - message.header_len, now_ns, 0, 0)
+        except (StoreError, LimitExceeded):
+            return False
+        if self.meter is not None:
+            self.meter.add(size)
+        if store.journal is not None:
+            log.note(msg_id, seq, now_ns)
+        window.remember_id(msg_id, seq, now_ns)
+        self.last_msg_id = msg_id.decode("ascii")
+        self.arrived(seq, message.reply, message.reply_len)
+        return True
 
     cdef int refuse(self, Message *message, str reason) except -1:
         self.on_refused(

@@ -1,4 +1,4 @@
-"""The duplicate window: message ids seen lately and the sequences they got.
+"""How message ids outlive a restart; `dataplane.message_ids` has the window itself and logs the ids of plain messages.
 
 After a restart the ids of stored messages are read from their headers. A message that is gone by then (a work queue's,
 one that a limit pushed out) has left no header, so ids are kept on their own, too: in chunks, one per checkpoint of the
@@ -8,53 +8,14 @@ storage, so that each id is written once and a chunk goes as a whole when its ne
 from __future__ import annotations
 
 import struct
-from collections import deque
 from collections.abc import Iterator
 
+from leafbox.dataplane.journal import Journal
+from leafbox.dataplane.message_ids import IdLog
 from leafbox.jetstream.ports import DurableStore, ValueKind
 
 _ENTRY = struct.Struct("<qQH")  # time, sequence, length of the id behind it
 _NUMBER_BYTES = 8
-
-
-class DuplicateWindow:
-    """Remembers ids for `window_ns`; about 200 bytes each. 0 remembers nothing."""
-
-    def __init__(self, window_ns: int) -> None:
-        self.window_ns = window_ns
-        self._seqs: dict[str, int] = {}
-        self._order: deque[tuple[int, str, int]] = deque()
-
-    def __len__(self) -> int:
-        return len(self._seqs)
-
-    def find(self, msg_id: str, now_ns: int) -> int:
-        """The sequence of the message with this id, or 0."""
-        self.forget_before(now_ns - self.window_ns)
-        return self._seqs.get(msg_id, 0)
-
-    def remember(self, msg_id: str, seq: int, ts_ns: int) -> None:
-        """A message with this id was stored."""
-        if self.window_ns > 0:
-            self._seqs[msg_id] = seq
-            self._order.append((ts_ns, msg_id, seq))
-
-    def forget_before(self, ts_ns: int) -> None:
-        """Drop ids of messages stored at or before `ts_ns`."""
-        order = self._order
-        while order and order[0][0] <= ts_ns:
-            _, msg_id, seq = order.popleft()
-            if self._seqs.get(msg_id) == seq:
-                del self._seqs[msg_id]
-
-    def follow_clock(self, step_ns: int) -> None:
-        """The wall clock was set: ids are remembered as long as they would have been."""
-        self._order = deque((ts_ns + step_ns, msg_id, seq) for ts_ns, msg_id, seq in self._order)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._seqs.clear()
-        self._order.clear()
 
 
 def stream_key_of(chunk_key: bytes) -> bytes:
@@ -65,7 +26,10 @@ def stream_key_of(chunk_key: bytes) -> bytes:
 class DurableIds:
     """A stream's ids as the storage keeps them. Belongs to the loop."""
 
-    def __init__(self, storage: DurableStore, stream_key: bytes) -> None:
+    def __init__(self, storage: DurableStore, stream_key: bytes, journal: Journal | None = None) -> None:
+        self.log = IdLog()
+        """Open while plain messages may add to the current chunk by themselves."""
+        self._journal = journal
         self._storage = storage
         self._stream_key = stream_key
         self._open: dict[int, bytearray] = {}
@@ -81,7 +45,11 @@ class DurableIds:
         entry = _ENTRY.pack(ts_ns, seq, len(encoded)) + encoded
         self._open[self._current] += entry
         self._newest_ns[self._current] = ts_ns
-        self._storage.extend(ValueKind.IDS, self._key(self._current), entry, False)
+        key = self._key(self._current)
+        self._storage.extend(ValueKind.IDS, key, entry, False)
+        head = self._storage.delta_head(key)
+        if head is not None and self._journal is not None:
+            self.log.open(self._journal, ValueKind.IDS, head, self._open[self._current], ts_ns)
 
     def recover(self, chunk_key: bytes, value: bytes, deltas: list[bytes]) -> Iterator[tuple[str, int, int]]:
         """Take over a chunk as the storage found it; (id, sequence, time) of each entry. Ascending keys."""
@@ -101,22 +69,31 @@ class DurableIds:
     def snapshot(self, chunk_key: bytes) -> bytes | None:
         """For a checkpoint: the whole chunk, to which nothing will be added any more."""
         number = int.from_bytes(chunk_key[-_NUMBER_BYTES:], "big")
+        if number == self._current:
+            self._close()
         self._current = max(self._current, number + 1)
         body = self._open.pop(number, None)
         return None if body is None else bytes(body)
 
     def retire(self) -> None:
         """The stream rests: chunks that the storage has as deltas become whole."""
+        self._close()
         for number, body in self._open.items():
             self._storage.put(ValueKind.IDS, self._key(number), bytes(body))
         self._open.clear()
 
     def delete(self) -> None:
         """The stream is deleted."""
+        self._close()
         for number in self._newest_ns:
             self._storage.delete(ValueKind.IDS, self._key(number))
         self._open.clear()
         self._newest_ns.clear()
+
+    def _close(self) -> None:
+        if self.log.is_open:
+            self._newest_ns[self._current] = self.log.newest_ns
+            self.log.close()
 
     def _begin_chunk(self, before_ns: int) -> None:
         for number in [n for n, newest_ns in self._newest_ns.items() if newest_ns <= before_ns]:

@@ -52,6 +52,11 @@ class DurableStore(Protocol):
         """Add a delta to a value."""
         ...
 
+    def delta_head(self, key: bytes) -> bytes | None:
+        """What the log record of a delta of this key begins with, for compiled code that appends it itself after an
+        `extend`, until the next snapshot of the key is asked for. None: there is no log."""
+        ...
+
     def delete(self, kind: ValueKind, key: bytes) -> int:
         """Remove a value and its deltas; unknown keys are ignored."""
         ...

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from leafbox.dataplane.message_ids import DuplicateWindow
 from leafbox.dataplane.stream_ingest import StreamIngest
-from leafbox.jetstream.dedupe import DuplicateWindow
 from leafbox.protocol.jetstream import subjects
 
 

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from leafbox.dataplane.message_ids import DuplicateWindow
 from leafbox.dataplane.routing import Subscription
 from leafbox.dataplane.stream_ingest import StreamIngest, now_ns
 from leafbox.dataplane.sublist import Sublist
 from leafbox.jetstream.atomic_batches import AtomicBatches
 from leafbox.jetstream.consumer import Consumer
-from leafbox.jetstream.dedupe import DuplicateWindow, DurableIds
+from leafbox.jetstream.dedupe import DurableIds
 from leafbox.jetstream.definitions import StoredStream, value_key
 from leafbox.jetstream.direct_get import DirectGet
 from leafbox.jetstream.expiry import Expiry
@@ -67,7 +68,8 @@ class Stream:
         self.ack_prefix = f'{{"stream":"{config.name}",{domain}"seq":'.encode()
         self.ingest = StreamIngest(store, self.account, self.context.gate, self.ack_prefix)
         self.window = DuplicateWindow(config.duplicate_window)
-        self.ids = DurableIds(self.context.storage, self.key)
+        self.ids = DurableIds(self.context.storage, self.key, store.journal)
+        self.ingest.window, self.ingest.id_log = self.window, self.ids.log
         self._recovered_ids: list[tuple[str, int, int]] = []
         self.context.id_owners[self.key] = self.ids
         self.transform: SubjectTransform | None = None

@@ -188,10 +188,15 @@ class BlobTable:
         self._deltas.setdefault(key, bytearray()).extend(len(body).to_bytes(4, "little") + body)
 
     def _log(self, record: RecordKind, kind: int, key: bytes, body: bytes, is_urgent: bool = True) -> int:
-        if len(key) > KEY_BYTES_MAX:
-            raise LimitExceeded("blob key bytes", KEY_BYTES_MAX, len(key))
         assert self._journal is not None
-        return self._journal.append_record(record, kind, _KEY_SIZE.pack(len(key)) + key + body, is_urgent)
+        return self._journal.append_record(record, kind, key_head(key) + body, is_urgent)
+
+
+def key_head(key: bytes) -> bytes:
+    """What the record of a change to this key begins with."""
+    if len(key) > KEY_BYTES_MAX:
+        raise LimitExceeded("blob key bytes", KEY_BYTES_MAX, len(key))
+    return _KEY_SIZE.pack(len(key)) + key
 
 
 def _unpack(packed: bytearray) -> Iterator[bytes]:

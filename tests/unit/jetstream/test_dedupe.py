@@ -47,6 +47,31 @@ def test_the_id_of_a_consumed_message_outlives_a_kill(folder: Path, has_checkpoi
     box.leave()
 
 
+@pytest.mark.capability("JS09", "JS40")
+@pytest.mark.parametrize("checkpoints", ["", "a", "b", "abc"])
+def test_ids_outlive_kills_however_they_came(folder: Path, checkpoints: str) -> None:
+    """The first id of a chunk is logged by Python, the others in compiled code; a long one always by Python."""
+    box = FileHarness(folder / "0")
+    box.stream(storage="file", retention="workqueue", duplicate_window=600 * SECOND)
+    box.consumer()
+    known: dict[str, int] = {}
+    for life, name in enumerate("abc", 1):
+        for number in range(6):
+            msg_id = f"{name}{number}" + "-long" * 50 * (number == 4)
+            known[msg_id] = box.publish("s.a", b"x", Nats_Msg_Id=msg_id)["seq"]
+            if number == 2 and name in checkpoints:
+                box.checkpoint()
+        for message in box.fetch(6):
+            box.ack(message)
+        box.kill(folder / str(life))
+        box = FileHarness(folder / str(life))
+        for msg_id, seq in known.items():
+            answer = box.publish("s.a", b"x", Nats_Msg_Id=msg_id)
+            assert answer == {"stream": "S", "seq": seq, "duplicate": True}, msg_id
+    assert list(known.values()) == list(range(1, 19))
+    box.leave()
+
+
 @pytest.mark.capability("JS09")
 def test_chunks_leave_with_the_window_and_with_the_stream() -> None:
     """One chunk per checkpoint; nothing is kept for ever."""
