@@ -62,8 +62,6 @@ class TracedReceiver(Protocol):
 
     def trace_point(self) -> TracePoint: ...
 
-    def trace_refusal(self, subscription: Subscription, origin: Receiver | None, subject: bytes) -> str: ...
-
 
 @dataclass(frozen=True, slots=True)
 class TraceRequest:
@@ -215,7 +213,7 @@ class _Way:
             trace.hops += 1
             hop = f"{trace.hop}.{trace.hops}" if trace.hop else str(trace.hops)
             header = headers.replace(self._header, HOP, hop.encode())
-            point, refusal = _point(link), _refusal(link, subscriptions[0], self._origin, self._subject)
+            point, refusal = _point(link), link.trace_refusal(subscriptions[0], self._origin, self._subject)
             is_silent = point is not None and not point.is_tracing
             if not refusal and is_silent and trace.is_only:
                 refusal = ONLY_NOT_SUPPORTED
@@ -247,7 +245,7 @@ class _Way:
         if _point(receiver) is None:
             # Something inside the server, of which no server tells.
             return trace.is_only or self._hand(subscription, subject)
-        refusal = _refusal(receiver, subscription, self._origin, subject)
+        refusal = receiver.trace_refusal(subscription, self._origin, subject)
         self._egress(receiver, subscription, "", refusal)
         return not refusal and (trace.is_only or self._hand(subscription, subject))
 
@@ -379,11 +377,6 @@ def _point(receiver: Receiver) -> TracePoint | None:
     point = getattr(receiver, "trace_point", None)
     found: TracePoint | None = point() if point is not None else None
     return found
-
-
-def _refusal(receiver: Receiver, subscription: Subscription, origin: Receiver | None, subject: bytes) -> str:
-    said: str = receiver.trace_refusal(subscription, origin, subject)  # type: ignore[attr-defined]
-    return said
 
 
 def _account_name(receiver: Receiver) -> str:

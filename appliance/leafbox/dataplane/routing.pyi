@@ -8,6 +8,7 @@ class SubjectMapper(Protocol):
 
 class Receiver:
     is_remote: bool
+    def trace_refusal(self, subscription: Subscription, origin: Receiver | None, subject: bytes) -> str: ...
 
 class Subscription:
     subject: bytes

@@ -64,6 +64,10 @@ cdef class Receiver:
     cdef bint takes(self, Subscription subscription, Receiver origin, Message *message) except -1:
         return self is not origin and not subscription.closed
 
+    def trace_refusal(self, Subscription subscription not None, Receiver origin, bytes subject not None) -> str:
+        """For message traces: why `deliver` would not take a message; empty: it would."""
+        return ""
+
     cdef int deliver_picks(self, PyObject **subscriptions, Py_ssize_t count, Receiver origin,
                            Message *message) except -1:
         cdef Py_ssize_t i, taken = 0
@@ -144,6 +148,18 @@ cdef class InboxReceiver(CallbackReceiver):
         )
 
 
+cdef void lay_out(Message *message, bytes subject, bytes reply, bytes body, Py_ssize_t header_len) noexcept:
+    """A message of bytes objects, which must be kept as long; `body` is header and payload."""
+    message.subject = subject
+    message.subject_len = len(subject)
+    message.reply = reply
+    message.reply_len = len(reply)
+    message.body = body
+    message.header_len = header_len
+    message.body_len = len(body)
+    message.wire_subject = NULL
+
+
 cdef class AccountPlane:
     """What the data plane needs of an account: its subject index, its mappings and its counters."""
 
@@ -156,14 +172,7 @@ cdef class AccountPlane:
         """Route an internal message; returns how many receivers took it. Mappings do not apply (as nats-server)."""
         cdef Message message
         cdef bytes body = header + payload if header else payload
-        message.subject = subject
-        message.subject_len = len(subject)
-        message.reply = reply
-        message.reply_len = len(reply)
-        message.body = body
-        message.header_len = len(header)
-        message.body_len = len(body)
-        message.wire_subject = NULL
+        lay_out(&message, subject, reply, body, len(header))
         return route(self, origin, &message)
 
     def publish_to(self, bytes inbox not None, bytes subject not None, bytes payload not None=b"",
@@ -171,14 +180,7 @@ cdef class AccountPlane:
         """Like `publish`, but routed by `inbox` while receivers are shown `subject`."""
         cdef Message message
         cdef bytes body = header + payload if header else payload
-        message.subject = subject
-        message.subject_len = len(subject)
-        message.reply = reply
-        message.reply_len = len(reply)
-        message.body = body
-        message.header_len = len(header)
-        message.body_len = len(body)
-        message.wire_subject = NULL
+        lay_out(&message, subject, reply, body, len(header))
         return deliver_as(self, inbox, len(inbox), &message)
 
 
@@ -426,14 +428,7 @@ def hand(list subscriptions not None, Receiver origin, bytes subject not None, b
     cdef bytes body = header + payload
     cdef Subscription first = <Subscription>subscriptions[0]
     cdef Py_ssize_t i, count = min(len(subscriptions), REMOTE_PICKS_MAX)
-    message.subject = subject
-    message.subject_len = len(subject)
-    message.reply = reply
-    message.reply_len = len(reply)
-    message.body = body
-    message.header_len = len(header)
-    message.body_len = len(body)
-    message.wire_subject = NULL
+    lay_out(&message, subject, reply, body, len(header))
     if not first.receiver.is_remote:
         return first.receiver.deliver(first, origin, &message) > 0
     for i in range(count):
