@@ -2,14 +2,15 @@
 
 What has to be wrapped (tried with amqtt 0.12.1): its errors have no common class, `publish` ends with AttributeError or
 CancelledError at a cut, a cancelled `connect` is a ConnectError, there is no word when the connection is lost, and
-PUBACK goes out before the application has the message. The last cannot be
-mended from outside: coming in, a crash between PUBACK and our log loses messages. Choose our own client where that
-matters; going out nothing is lost.
+PUBACK goes out before the application has the message. The last cannot be mended from outside: after a cut we store
+what was acknowledged before we connect again, but a crash of ours between PUBACK and our log loses messages. Choose our
+own client where that matters; going out nothing is lost.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Coroutine
 from typing import TypeVar
@@ -17,6 +18,7 @@ from urllib.parse import quote
 
 from amqtt.client import MQTTClient
 from amqtt.errors import AMQTTError, ClientError, CodecError, ConnectError, MQTTError, NoDataError, ProtocolHandlerError
+from amqtt.session import ApplicationMessage
 
 from leafbox.mqtt.bridge.ports import BridgeLost, BridgeMessage, MessageRefused, Taker, lost_by
 from leafbox.mqtt.bridge.rules import BridgeOptions
@@ -24,6 +26,11 @@ from leafbox.mqtt.bridge.rules import BridgeOptions
 CONNECT_TIMEOUT_S = 10.0
 ACK_TIMEOUT_S = 20.0
 POLL_S = 0.5
+STORED_AT_ONCE = 64
+"""Messages that share a flush of the local log."""
+AGAIN_S = 1.0
+DRAIN_TIMEOUT_S = 3.0
+"""When the bridge is stopped, perhaps because core is: it has half a dozen seconds to end."""
 FAULTS = (
     AMQTTError,
     ClientError,
@@ -63,6 +70,8 @@ class AmqttClient:
             },
         )
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._drained = asyncio.Event()
+        self._drained.set()
 
     async def connect(self) -> None:
         """Log in."""
@@ -89,7 +98,10 @@ class AmqttClient:
             raise BridgeLost("auth", f"the broker at {where} refused us with code {code}")
         self._tasks.create_task(self._watch(), name=f"bridge {options.name} watch")
         if options.inbound:
-            self._tasks.create_task(self._receive(), name=f"bridge {options.name} receiver")
+            assert self._client.session is not None
+            self._drained.clear()
+            queue = self._client.session.delivered_message_queue
+            self._tasks.create_task(self._receive(queue), name=f"bridge {options.name} receiver")
 
     async def subscribe(self, filters: list[tuple[bytes, int]]) -> None:
         """Ask for filters."""
@@ -107,17 +119,20 @@ class AmqttClient:
         return future
 
     async def wait_lost(self) -> None:
-        """Raise when the connection is gone."""
-        await asyncio.shield(self._lost)
+        """Raise when the connection is gone and all that came over it is stored."""
+        try:
+            await asyncio.shield(self._lost)
+        except BridgeLost:
+            await self._hang_up()
+            await self._drained.wait()
+            raise
 
     async def close(self) -> None:
-        """Say goodbye."""
+        """Say goodbye, and store what was acknowledged."""
         self._give_up(BridgeLost("closed", "the bridge was stopped"))
-        try:
-            async with asyncio.timeout(1):
-                await self._client.disconnect()
-        except FAULTS:
-            return
+        await self._hang_up()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._drained.wait(), DRAIN_TIMEOUT_S)
 
     async def _publish(self, message: BridgeMessage, future: asyncio.Future[None]) -> None:
         topic, payload = message.topic.decode(), message.payload
@@ -147,22 +162,42 @@ class AmqttClient:
         self._give_up(lost)
         raise lost
 
-    async def _receive(self) -> None:
-        while not self._lost.done():
+    async def _receive(self, queue: asyncio.Queue[ApplicationMessage]) -> None:
+        """Everything that amqtt has acknowledged, also when the connection is gone: nobody will send it again.
+
+        Read from amqtt's queue, because `deliver_message` gives nothing after a cut and may lose one when cancelled.
+        """
+        while not (self._lost.done() and queue.empty()):
             try:
-                message = await self._call(self._client.deliver_message())
-            except BridgeLost:
-                return
-            if message is not None:
-                stored = self._take(
-                    BridgeMessage(message.topic.encode(), bytes(message.data), message.qos or 0, bool(message.retain))
-                )
+                messages = [await asyncio.wait_for(queue.get(), POLL_S)]
+            except TimeoutError:
+                continue
+            while not queue.empty() and len(messages) < STORED_AT_ONCE:
+                messages.append(queue.get_nowait())
+            await self._store([_bridged(message) for message in messages])
+        self._drained.set()
+
+    async def _store(self, messages: list[BridgeMessage]) -> None:
+        for message, first in [(message, self._take(message)) for message in messages]:
+            stored = first
+            while True:
                 try:
                     await stored
                 except MessageRefused:
-                    continue  # Told and counted by who refused it; amqtt has acknowledged it long ago.
+                    break  # Told and counted by who refused it.
                 except BridgeLost as lost:
-                    self._give_up(lost)
+                    self._give_up(lost)  # No more of them; this one is tried until it is stored.
+                    await asyncio.sleep(AGAIN_S)
+                    stored = self._take(message)
+                else:
+                    break
+
+    async def _hang_up(self) -> None:
+        try:
+            async with asyncio.timeout(1):
+                await self._client.disconnect()
+        except FAULTS:
+            return
 
     async def _watch(self) -> None:
         """amqtt says nothing of a lost connection, so its state is looked at."""
@@ -176,3 +211,7 @@ class AmqttClient:
         if not self._lost.done():
             self._lost.set_exception(lost)
             self._lost.exception()
+
+
+def _bridged(message: ApplicationMessage) -> BridgeMessage:
+    return BridgeMessage(message.topic.encode(), bytes(message.data), message.qos or 0, bool(message.retain))

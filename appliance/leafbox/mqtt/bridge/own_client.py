@@ -73,6 +73,8 @@ class OwnClient:
         self._taken: asyncio.Queue[tuple[Publish, asyncio.Future[None]]] = asyncio.Queue(RECEIVE_MAXIMUM)
         self._unreleased: set[int] = set()
         """Packet ids of QoS 2 messages that were taken and not yet released."""
+        self._early: list[Packet] = []
+        """What came in one piece with CONNACK: a resumed session's messages do."""
         self._next_id = 0
         self._send_quota = PACKET_IDS
         self._packet_bytes_max: int | None = None
@@ -183,17 +185,16 @@ class OwnClient:
                 properties if is_v5 else NO_PROPERTIES,
             )
         )
-        for packet in await self._next_packets():
-            if not isinstance(packet, Connack):
-                raise BridgeLost("protocol", f"{self._where} is no MQTT broker, or not of this version")
-            if packet.reason_code:
-                raise _refused(packet.reason_code, self._where)
-            self.is_session_present = packet.is_session_present
-            self._send_quota = min(self._send_quota, packet.properties.receive_maximum or PACKET_IDS)
-            self._packet_bytes_max = packet.properties.maximum_packet_size
-            if packet.properties.maximum_qos is not None:
-                self._qos_max = packet.properties.maximum_qos
-            return
+        packet, *self._early = await self._next_packets()
+        if not isinstance(packet, Connack):
+            raise BridgeLost("protocol", f"{self._where} is no MQTT broker, or not of this version")
+        if packet.reason_code:
+            raise _refused(packet.reason_code, self._where)
+        self.is_session_present = packet.is_session_present
+        self._send_quota = min(self._send_quota, packet.properties.receive_maximum or PACKET_IDS)
+        self._packet_bytes_max = packet.properties.maximum_packet_size
+        if packet.properties.maximum_qos is not None:
+            self._qos_max = packet.properties.maximum_qos
 
     async def _next_packets(self) -> list[Packet]:
         assert self._streams is not None
@@ -214,9 +215,11 @@ class OwnClient:
 
     async def _read(self) -> None:
         try:
+            packets = self._early
             while True:
-                for packet in await self._next_packets():
+                for packet in packets:
                     await self._handle(packet)
+                packets = await self._next_packets()
         except BridgeLost as lost:
             self._give_up(lost)
 

@@ -420,7 +420,9 @@ class BridgeWorker:
         try:
             await self._jetstream.publish(topic_to_subject(topic).decode(), message.payload, headers=headers)
         except (nats.errors.Error, TimeoutError) as error:
-            future.set_exception(BridgeLost("local", f"the local stream did not take a message: {error}"))
+            lost = BridgeLost("local", f"the local stream did not take a message: {error}")
+            self._tell(lost.state, lost.sentence)
+            future.set_exception(lost)
             future.exception()
         else:
             self.state.received += 1
