@@ -13,7 +13,7 @@ from leafbox.dataplane.mqtt_connection import lapsed
 from leafbox.dataplane.stream_ingest import CommitGate
 from leafbox.jetstream.account import JetStreamAccount
 from leafbox.jetstream.service import JetStream
-from leafbox.mqtt.assets import open_assets
+from leafbox.mqtt.assets import MESSAGES, open_assets
 from leafbox.mqtt.config import MqttOptions
 from leafbox.mqtt.connection import MqttClient
 from leafbox.mqtt.ports import RightsOfUser, SessionStore, SessionValue
@@ -74,8 +74,31 @@ class MqttGateway:
 
     def apply_options(self) -> None:
         """After a reload."""
+        self._follow_accounts()
         for sessions in self._accounts.values():
             sessions.apply_options()
+
+    def _follow_accounts(self) -> None:
+        """Accounts may have lost JetStream, or have it again: their sessions wait meanwhile."""
+        retired = [sessions for sessions in self._accounts.values() if not self._is_current(sessions)]
+        for sessions in retired:
+            sessions.retire()
+            del self._accounts[sessions.account.name]
+        if retired:
+            kept = read_sessions(self._store)
+            self._restored |= {each.account.name: kept.get(each.account.name, []) for each in retired}
+        for name in list(self._restored):
+            owner = self._jetstream.account(name)
+            if owner is None:
+                continue
+            try:
+                self._open(owner)
+            except LeafboxError as error:
+                logger.error("MQTT sessions wait account=%s reason=%s", name, error)
+
+    def _is_current(self, sessions: AccountSessions) -> bool:
+        owner = self._jetstream.account(sessions.account.name)
+        return owner is not None and owner.streams.get(MESSAGES) is sessions.assets.messages
 
     def sessions_of(self, account: Account) -> AccountSessions:
         """The account's sessions. Raises `LeafboxError` when it has no JetStream, or no room for the streams."""
@@ -103,7 +126,9 @@ class MqttGateway:
         for record, steps in self._restored.pop(account.name, []):
             sessions.restore(record, steps)
         sessions.restored(self._engine, self._rights_of)
-        self._responses[account.name] = ResponseRoute(account)
+        route = self._responses.get(account.name)
+        if route is None or route.account is not account:
+            self._responses[account.name] = ResponseRoute(account)
         return sessions
 
     # -- keeping ------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ class ResponseRoute:
     """Serves one account."""
 
     def __init__(self, account: Account) -> None:
-        self._account = account
+        self.account = account
         account.subscribe(PREFIX + b"*.>", self.receive)
 
     def receive(self, subject: bytes, reply: bytes, header: bytes, payload: bytes, origin: Receiver | None) -> bool:
@@ -35,4 +35,4 @@ class ResponseRoute:
         head = header or b"NATS/1.0\r\n\r\n"
         # First, so that it counts: some clients send the request's headers back with the answer.
         status, _, rest = head.partition(b"\r\n")
-        return self._account.publish(target, payload, reply, status + b"\r\n" + line + rest, origin) > 0
+        return self.account.publish(target, payload, reply, status + b"\r\n" + line + rest, origin) > 0

@@ -26,6 +26,7 @@ from leafbox.mqtt.session import Session
 from leafbox.mqtt.session_consumers import SessionConsumers
 from leafbox.mqtt.session_stream import SessionStream
 from leafbox.mqtt.will import PendingWill
+from leafbox.protocol.mqtt.reason_codes import ReasonCode
 
 if TYPE_CHECKING:
     import asyncio
@@ -323,6 +324,27 @@ class AccountSessions:
             for timer in (session.expiry_timer, session.will_timer):
                 if timer is not None:
                     timer.cancel()
+
+    def retire(self) -> None:
+        """The account has no JetStream, or other streams than before: clients go, sessions wait in the store.
+
+        Nothing of them is changed: whoever reads them from there goes on where they stood.
+        """
+        for session in list(self.by_id.values()):
+            if session.client is not None:
+                session.client.say_goodbye(ReasonCode.ADMINISTRATIVE_ACTION, "Client Closed")
+        self.stop()
+        for key in self._by_key:
+            for kind, value in (
+                (SessionValue.DEFINITION, self.definition(key)),
+                (SessionValue.PROGRESS, self.progress(key)),
+            ):
+                if value is not None:
+                    self.store.put(kind, key, value)
+        for session in self.by_id.values():
+            for interest in session.interests.values():
+                for subscription in interest.subscriptions:
+                    self.account.remove(subscription)
 
 
 Restored = dict[str, list[tuple[SessionRecord, list[bytes]]]]
