@@ -60,6 +60,25 @@ def set_aside(url: str, name: str, count: int) -> list[RawStreamMsg]:
     return asyncio.run(run())
 
 
+def wait_streams(url: str, *streams: str) -> None:
+    """A new bridge's stream is there a moment after the command."""
+
+    async def run() -> None:
+        async with await nats.connect(url) as client:
+            manager = client.jetstream()
+            deadline = time.monotonic() + PATIENCE_S
+            for stream in streams:
+                while True:
+                    try:
+                        await manager.stream_info(stream)
+                        break
+                    except nats.js.errors.NotFoundError:
+                        assert time.monotonic() < deadline
+                        await asyncio.sleep(0.1)
+
+    asyncio.run(run())
+
+
 def purge(url: str, stream: str) -> None:
     async def run() -> None:
         async with await nats.connect(url) as client:
@@ -141,6 +160,7 @@ def test_what_ends_the_connection_does_not_stop_the_others(tmp_path: Path) -> No
         names = ("own", "amqtt")
         for name in names:
             bridge(box, name, other.port, "--out", f"{name}/#", "--client", name, "--version", "3.1.1")
+        wait_streams(url, *(f"BRIDGE_{name}" for name in names))
         large = b"x" * PACKET_BYTES_MAX
         before, after = [b"%d" % number for number in range(30)], [b"%d" % number for number in range(30, 60)]
         for name in names:
