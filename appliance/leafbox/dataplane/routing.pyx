@@ -45,16 +45,6 @@ cdef inline uint64_t next_random() noexcept:
     return random_state * <uint64_t>0x2545F4914F6CDD1D
 
 
-# Whose turn it is in a queue group that a consumer delivers to.
-cdef uint64_t turns = 0
-
-
-cdef inline uint64_t next_turn() noexcept:
-    global turns
-    turns += 1
-    return turns
-
-
 cdef class Receiver:
     """Where messages can go. Subclasses are compiled; Python code subscribes through `CallbackReceiver`."""
 
@@ -355,8 +345,8 @@ cdef Py_ssize_t deliver_as(AccountPlane account, const char *subject, Py_ssize_t
             delivered += hand_as(subscription, subject, subject_len, message)
     for group in range(result.group_count):
         count = result.group_ends[group] - start
-        # The router's random choice is for load; here the sequence spreads it evenly.
-        first = <Py_ssize_t>(next_turn() % <uint64_t>count)
+        # Not in turns: consumers that share one count of turns starve a member when they alternate.
+        first = <Py_ssize_t>(next_random() % <uint64_t>count)
         for i in range(count):
             subscription = <Subscription>result.members[start + (first + i) % count]
             if not subscription.closed and hand_as(subscription, subject, subject_len, message):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -382,3 +382,25 @@ def test_a_purge_moves_no_floor_over_a_message_that_a_former_filter_let_through(
         harness.loop.advance(40)
         assert harness.info("S", "C")["num_ack_pending"] == 0
         assert harness.fetch() == []
+
+
+@pytest.mark.capability("JC04")
+def test_two_groups_spread_over_all_their_members(harness: Harness) -> None:
+    """As nats.go's TestJetStreamBindConsumer: a second group that is served in between starves no member."""
+    harness.consumer(name="ONE", deliver_subject="one", deliver_group="g")
+    harness.consumer(name="TWO", deliver_subject="two", deliver_group="g")
+    counts = [0, 0, 0]
+
+    def count(member: int) -> Callable[..., None]:
+        def keep(*_message: object) -> None:
+            counts[member] += 1
+
+        return keep
+
+    for member, subject in enumerate((b"one", b"two", b"two")):
+        harness.account.subscribe(subject, count(member), b"g")
+    for _ in range(200):
+        harness.publish("s.a")
+    assert counts[0] == counts[1] + counts[2] == 200
+    # By chance either gets fewer than 40 of 200 once in 10^16 runs.
+    assert min(counts[1:]) >= 40
