@@ -29,7 +29,7 @@ from leafbox.app.listeners import addresses, advertised, shown, tls_listeners
 from leafbox.app.monitoring import ServerFeatures, server_facts, server_stamp
 from leafbox.app.mqtt import MqttSide
 from leafbox.app.operations.service import Operations
-from leafbox.app.operator import resolve_operator, watch_activations
+from leafbox.app.operator import follow_operator, resolve_operator, start_claims
 from leafbox.app.ports_file import RunFiles
 from leafbox.app.supervisor import Supervisor
 from leafbox.app.uplink import start_uplinks, uplink_facts
@@ -103,6 +103,7 @@ class Server:
         stamp = server_stamp(self.broker, self.features)
         self.events = SystemEvents(self.broker, stamp, self.monitoring.statsz)
         self.system_services = SystemServices(self.broker, self.features, self.monitoring, self.events, stamp, self)
+        start_claims(self, stamp.document, tasks)
         self.reloader: Callable[[], Options] | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self.contexts: list[ClientContext] = []
@@ -119,11 +120,10 @@ class Server:
     def _authenticator(self, options: Options, operator: OperatorMode | None) -> Authenticator:
         listeners = (options.clients.tls, options.websocket.tls, options.mqtt.tls)
         maps_certificates = any(tls is not None and tls.is_peer_mapped_to_user for tls in listeners)
-        watch_activations(self, operator)
+        follow_operator(self, operator, options.security.operator)
         make: Callable[..., Authenticator] = partial(Authenticator, options.security, self.passwords)
         if self.devices is not None:
-            known = self.devices.users, self.devices.seen
-            make = partial(DeviceAuthenticator, options.security, self.passwords, *known)
+            make = partial(DeviceAuthenticator, options.security, self.passwords, self.devices.users, self.devices.seen)
         callout = auth_callout(options, self.broker, self.keys, self.curve_keys)
         return make(operator=operator, callout=callout, maps_certificates_somewhere=maps_certificates)
 
@@ -462,7 +462,7 @@ class Server:
     def reload(self, options: Options) -> None:
         """Apply a new configuration as a whole; raises `ConfigError` and changes nothing when it cannot be."""
         check_supported(options)
-        options, operator = resolve_operator(options)
+        options, operator = resolve_operator(options, self.authenticator)
         changes = compare(self.options, options)
         options = changes.options
         check_imports({account.name: account for account in options.broker.accounts})

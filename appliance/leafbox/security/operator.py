@@ -26,6 +26,7 @@ from leafbox.protocol.errors import ConfigError
 from leafbox.protocol.jwt import Claims, InvalidJwt, decode_jwt
 from leafbox.protocol.nkeys import InvalidNkey, KeyRole, decode_signature, is_public, verify
 from leafbox.security.account_claims import KnownAccount, account_options, objections, read_account
+from leafbox.security.account_directory import AccountDirectory
 from leafbox.security.activations import Activations
 from leafbox.security.authentication import (
     ClaimFacts,
@@ -62,6 +63,10 @@ class AccountLookup(Protocol):
 
     def may_find(self, key: str) -> bool:
         """Whether asking makes sense: nobody has just said that there is none, and not too many are being asked for."""
+        ...
+
+    def is_stale(self, key: str) -> bool:
+        """Whether a known account is to be asked for again."""
         ...
 
     async def find(self, key: str) -> None:
@@ -104,6 +109,8 @@ class OperatorMode:
         """Operators that sign accounts with their signing keys only."""
         self.system_account = ""
         self.lookup: AccountLookup | None = None
+        self.directory: AccountDirectory | None = None
+        """Where accounts are kept, if the configuration names a directory."""
         self.external: ExternalAuthorization | None = None
         self._pinned = options.resolver_pinned_accounts
         self._sentinel = options.default_sentinel
@@ -172,9 +179,10 @@ class OperatorMode:
                 return user
             key = _account_key(user)
             account = self.accounts.get(key)
-            is_missing = account is None or account.claims.has_ended(self._clock_s())
-            if is_missing and self.lookup is not None and self.lookup.may_find(key):
-                return self._decide_after(self.lookup.find(key), user, credentials, facts)
+            lookup = self.lookup
+            is_good = account is not None and not account.claims.has_ended(self._clock_s())
+            if lookup is not None and (not is_good or lookup.is_stale(key)) and lookup.may_find(key):
+                return self._decide_after(lookup.find(key), user, credentials, facts)
             return self._decide(user, credentials, facts)
         except InvalidJwt as error:
             return Refusal(f"user JWT: {error}")

@@ -56,10 +56,9 @@ class Realm:
         bare = make_jwt("account", self.strict.public, self.operator, {"limits": UNLIMITED | {"disallow_bearer": True}})
         quiet = make_jwt("account", self.quiet.public, self.operator, {})
         operator = make_jwt("operator", self.operator.public, self.operator, {})
-        return (
-            f"max_control_line: 1MB\noperator: {operator}\nresolver: MEMORY\nresolver_preload: {{ {self.account.public}: {account}\n"
-            f"{self.strict.public}: {bare}\n{self.quiet.public}: {quiet} }}\n"
-        )
+        tokens = {self.account: account, self.strict: bare, self.quiet: quiet}
+        preload = "\n".join(f"{key.public}: {token}" for key, token in tokens.items())
+        return f"max_control_line: 1MB\noperator: {operator}\nresolver: MEMORY\nresolver_preload: {{\n{preload}\n}}\n"
 
     def enter(
         self, client: BlockingClient, issuer: KeyPair, nats: Claims, key: KeyPair | None = None, **claims: object

@@ -312,6 +312,10 @@ def _resolver(old: Options, new: Options) -> set[str]:
     before, after = old.security.operator.resolver, new.security.operator.resolver
     if (before is None) != (after is None):
         raise ConfigError("config reload does not support moving to or from an account resolver")
+    if before is not None and after is not None and before.kind is not after.kind:
+        raise ConfigError(
+            f"config reload not supported for AccountResolver: old={before.kind.value}, new={after.kind.value}"
+        )
     return {"security.operator.resolver"} if before != after else set()
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from leafbox.app.configuration.options import Options
 from leafbox.leaf.config import CompressionMode
 from leafbox.protocol.errors import ConfigError
-from leafbox.security.config import ResolverKind, TlsOptions
+from leafbox.security.config import TlsOptions
 
 
 class Severity(enum.Enum):
@@ -79,15 +79,6 @@ UNSUPPORTED_FEATURES: tuple[UnsupportedFeature, ...] = (
         "encryption at rest is not supported: the store would be unencrypted; encrypt the partition instead",
         _REFUSED,
         lambda options: bool(options.jetstream.encryption_key),
-    ),
-    UnsupportedFeature(
-        "resolver",
-        "account resolvers other than MEMORY are not supported: list the accounts in resolver_preload",
-        _REFUSED,
-        lambda options: (
-            options.security.operator.resolver is not None
-            and options.security.operator.resolver.kind is not ResolverKind.MEMORY
-        ),
     ),
     UnsupportedFeature(
         "mqtt.js_domain",
