@@ -130,6 +130,10 @@ class LeafRemote:
             url = self._urls[self._next_url % len(self._urls)]
             self._next_url += 1
             failure = await self._attempt(url)
+            if self._task is not asyncio.current_task():
+                # Stopped while an attempt was just failing: Python before 3.12 loses the cancellation then, and the
+                # server would wait for this task for ever.
+                return
             self.failure = failure
             self._report(url, failure)
             self._enter(UplinkState.WAITING)
