@@ -16,12 +16,14 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import nats
 import pytest
 
 from leafbox.app.control_client import ask
+from leafbox.mqtt.bridge.rules import BridgeOptions, ClientKind, TopicRule
 from leafbox.protocol.mqtt.packets import Version
-from tests.e2e.test_bridge import KEPT, PATIENCE_S, command
+from tests.e2e.test_bridge import KEPT, PATIENCE_S
 from tests.e2e.test_run import running
 from tests.support.mqtt_brokers import BrokerKind, MqttBroker
 from tests.support.mqtt_client import Closed, RawMqttClient
@@ -31,6 +33,8 @@ SEEDS = range(FIRST, FIRST + int(os.environ.get("LEAFBOX_BRIDGE_SEEDS", "1")))
 RESTARTS = 4
 CLIENTS = ("own", "amqtt")
 READING_EVERY_S = 0.01
+READINGS_MIN = 100
+COMMANDS_MIN = 10
 
 pytestmark = [pytest.mark.capability("AP42"), pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -113,9 +117,10 @@ def test_a_broker_that_restarts_at_random(tmp_path: Path, seed: int) -> None:
                 reader.subscribe(f"{name}/out", 1)
             reader.disconnect()
         for name in CLIENTS:
-            options = ("--out", f"{name}/out:1", "--in", f"{name}/in:1", "--client", name, "--version", "3.1.1")
-            done = command(box, "bridge", "add", name, f"mqtt://127.0.0.1:{other.port}", *options)
-            assert done.returncode == 0, done.stderr
+            url_there = f"mqtt://127.0.0.1:{other.port}"
+            rules = (TopicRule(f"{name}/out"),), (TopicRule(f"{name}/in"),)
+            bridge = BridgeOptions(name, url_there, *rules, version=Version.V3_1_1, client=ClientKind(name))
+            ask(box / "data", "bridge.add", msgspec.to_builtins(bridge), PATIENCE_S)
         wait_flowing(box)
         readings, commands = Readings(url), Commands(other.port)
         readings.start()
@@ -126,14 +131,16 @@ def test_a_broker_that_restarts_at_random(tmp_path: Path, seed: int) -> None:
                 other.stop()
                 time.sleep(chance.uniform(0, 1.5))
                 other.start()
+            deadline = time.monotonic() + PATIENCE_S
+            while readings.count < READINGS_MIN or commands.count < COMMANDS_MIN:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
         finally:
             readings.is_over = commands.is_over = True
             readings.join(PATIENCE_S)
             commands.join(PATIENCE_S)
         assert not readings.is_alive()
         assert not commands.is_alive()
-        assert readings.count > 100
-        assert commands.count > 10
         for name in CLIENTS:
             expected = [b"%d" % number for number in range(commands.count)]
             assert arrived(url, name, expected[-1]) == expected, (name, "in", seed)
@@ -163,7 +170,7 @@ def wait_flowing(folder: Path) -> None:
     """Until all bridges are connected."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
-        found = ask(folder / "data", "bridge.list")["bridges"]
+        found = ask(folder / "data", "bridge.list", timeout_s=PATIENCE_S)["bridges"]
         if isinstance(found, list) and [each["state"] for each in found if isinstance(each, dict)] == ["flowing"] * 2:
             return
         assert time.monotonic() < deadline, found
