@@ -1,4 +1,4 @@
-"""Makes NATS JWTs (version 2) for tests: operators, accounts and users; and credentials files (ADR-14)."""
+"""Makes NATS JWTs for tests: operators, accounts and users; and credentials files (ADR-14)."""
 
 from __future__ import annotations
 
@@ -31,6 +31,15 @@ def make_jwt(kind: str, subject: str, issuer: KeyPair, nats: Mapping[str, object
     }
     signed = f"{encoded(json.dumps(HEADER).encode())}.{encoded(json.dumps(body).encode())}"
     return f"{signed}.{encoded(issuer.sign(signed.encode()))}"
+
+
+def make_old_jwt(kind: str, subject: str, issuer: KeyPair, nats: Mapping[str, object], **claims: object) -> str:
+    """A token of version 1: the kind stands beside `nats`, and the claims alone are signed."""
+    body = {"jti": "test", "iat": int(time.time()), "iss": issuer.public, "sub": subject, "type": kind}
+    signed = encoded(json.dumps(body | claims | {"nats": nats}).encode())
+    return (
+        f"{encoded(json.dumps(HEADER | {'alg': 'ed25519'}).encode())}.{signed}.{encoded(issuer.sign(signed.encode()))}"
+    )
 
 
 UNLIMITED: dict[str, object] = {

@@ -83,8 +83,15 @@ def decode_jwt(token: str) -> Claims:
         expires_at_s=_number(claims, "exp"),
         not_before_s=_number(claims, "nbf"),
         audience=_text(claims, "aud"),
-        nats=nats,
+        nats=_moved(claims, nats) if _text(claims, "type") else nats,
     )
+
+
+def _moved(claims: dict[str, Any], nats: dict[str, Any]) -> dict[str, Any]:
+    """Claims of version 1 as version 2 writes them: what stood beside `nats` goes in, limits left out are none."""
+    moved: dict[str, Any] = {key: claims[key] for key in ("issuer_account", "tags") if key in claims}
+    defaults = dict.fromkeys(("subs", "data", "payload"), -1) if claims["type"] == "user" else {}
+    return {**defaults, **nats, **moved}
 
 
 def encode_jwt(claims: dict[str, Any], keys: KeyPair) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from leafbox.protocol.nkeys import KeyPair, KeyRole
 from tests.support.blocking_client import CLOSED, BlockingClient, errors_in
-from tests.support.jwt_maker import UNLIMITED, make_jwt
+from tests.support.jwt_maker import UNLIMITED, make_jwt, make_old_jwt
 from tests.support.servers import ServerKind, ServerProcess
 
 Claims = dict[str, object]
@@ -67,6 +67,10 @@ class Realm:
         user = key or KeyPair.create(KeyRole.USER)
         own = {} if issuer in (self.account, self.strict, self.quiet) else {"issuer_account": self.account.public}
         token = make_jwt("user", user.public, issuer, own | nats, **claims)
+        return self.log_in(client, user, token)
+
+    def log_in(self, client: BlockingClient, user: KeyPair, token: str) -> bytes:
+        """Log in with a token; what the server says."""
         signature = base64.urlsafe_b64encode(user.sign(client.info["nonce"].encode())).rstrip(b"=").decode()
         return client.login(jwt=token, sig=signature, protocol=0)
 
@@ -166,6 +170,24 @@ def test_limits_that_are_left_out_are_none(server: ServerProcess, realm: Realm) 
     with BlockingClient(server.client_port) as client:
         answer = realm.enter(client, realm.account, {})
         assert b"maximum subscriptions exceeded" in answer + client.read_to_end()
+
+
+@pytest.mark.capability("SE11")
+@pytest.mark.parametrize(
+    ("limits", "delivered"), [({}, b"MSG a 1 2\r\nhi\r\n"), ({"subs": 1, "payload": 1}, b"")], ids=["none", "own"]
+)
+@pytest.mark.parametrize("is_by_signing_key", [False, True])
+def test_of_version_1_limits_left_out_are_none(
+    server: ServerProcess, realm: Realm, limits: Claims, delivered: bytes, is_by_signing_key: bool
+) -> None:
+    """Tokens like those in the tests of nats.go and nats.py."""
+    user = KeyPair.create(KeyRole.USER)
+    issuer, own = (realm.plain, {"issuer_account": realm.account.public}) if is_by_signing_key else (realm.account, {})
+    token = make_old_jwt("user", user.public, issuer, {"pub": {}, "sub": {}} | limits, **own)
+    with BlockingClient(server.client_port) as client:
+        assert realm.log_in(client, user, token) == b"PONG\r\n"
+        answer = client.ask(b"SUB a 1\r\nPUB a 2\r\nhi\r\n")
+        assert (answer == delivered + b"PONG\r\n") is bool(delivered)
 
 
 def test_an_account_without_limits_lets_nobody_in(server: ServerProcess, realm: Realm) -> None:
