@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Error, Page, expect
 
 from tests.support.box import free_port
 from tests.support.dashboard import open_browser
@@ -94,7 +94,15 @@ def claim(page: Page, said: str) -> None:
     address, code = re.search(r"Dashboard\s+(\S+)", said), re.search(r"one-time code\s+(\S+)", said)
     assert address is not None, said
     assert code is not None, said
-    page.goto(address[1])
+    # Core is ready before its dashboard is and never waits for it; a person loads the page once more.
+    until_s = time.monotonic() + PATIENCE_MS / 1000
+    while True:
+        try:
+            page.goto(address[1])
+            break
+        except Error:
+            assert time.monotonic() < until_s, "the dashboard does not answer"
+            time.sleep(0.2)
     page.get_by_label("One-time code").fill(code[1], timeout=PATIENCE_MS)
     page.get_by_label("Your name").fill("admin")
     page.get_by_label("New password").fill("correct horse battery")

@@ -20,7 +20,8 @@ from leafbox.app import exit_codes
 from leafbox.app.cli import app
 from tests.support.boxes import LEAFBOX, Box, run_command, running_box
 
-pytestmark = pytest.mark.slow
+# A command takes a second of processor time, and some tests run a dozen of them.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTED = {code for name, code in vars(exit_codes).items() if name.startswith("EXIT_")}
