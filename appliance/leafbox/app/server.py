@@ -474,6 +474,7 @@ class Server:
         removed = self.broker.apply(options.broker)
         if self.durable is not None:
             self.durable.apply(options, removed)
+        self.system_services.cover_accounts()
         for context in self.contexts:
             context.authenticator = authenticator
             # A listener's own timeout is not the server's and cannot be reloaded.

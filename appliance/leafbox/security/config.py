@@ -168,11 +168,11 @@ class ResolverOptions:
     is_delete_final: bool = False
     """Remove deleted JWTs instead of renaming them."""
     accounts_max: int = 0
-    """JWTs kept in the directory; 0: no limit (full) or 1000 (cache)."""
+    """JWTs kept in the directory; 0: 10,000 (full) or 1000 (cache)."""
     sync_interval_s: float = 0.0
     """Seconds between synchronisations with peers; 0: one minute."""
     ttl_s: float = 0.0
-    """Seconds a cached JWT is used without a new look; 0: until it expires."""
+    """Seconds a cached JWT is used without a new look at the next login; 0: until it expires."""
     fetch_timeout_s: float = 1.9
     """Seconds to wait for a lookup."""
 
@@ -192,7 +192,7 @@ class OperatorOptions:
     resolver_preload: dict[str, str] = field(default_factory=dict)
     """Account key to account JWT, known from the start."""
     resolver_pinned_accounts: frozenset[str] = frozenset()
-    """Accounts that must be resolvable at start."""
+    """Only users of these accounts (and of the system account) are let in; empty: of all."""
     default_sentinel: str = field(default="", repr=False)
     """Bearer user JWT used for clients that send none."""
 

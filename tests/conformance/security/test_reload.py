@@ -171,3 +171,15 @@ def test_a_refused_reload_changes_nobody(start_server: StartServer, server_kind:
         server.wait_for_log("Failed to reload server configuration", after=after)
         assert client.ask() == PONG
         login(server, "b").close()
+
+
+@pytest.mark.capability("CS07")
+def test_a_new_account_tells_its_users_who_they_are(start_server: StartServer, server_kind: ServerKind) -> None:
+    """As those that were there from the start: `$SYS.REQ.USER.INFO` is answered in it."""
+    account = "{ users: [ {user: %s, password: p} ] }"
+    server = start_server(server_kind, config=f"accounts {{ A {account % 'a'} }}")
+    reload(server, f"accounts {{ A {account % 'a'}, B {account % 'b'} }}")
+    with login(server, "b") as client:
+        client.ask(b"SUB info 1\r\n")
+        client.send(b"PUB $SYS.REQ.USER.INFO info 0\r\n\r\n")
+        assert b'"account":"B"' in client.read_until(b"}}\r\n")

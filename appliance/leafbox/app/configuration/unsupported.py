@@ -81,6 +81,15 @@ UNSUPPORTED_FEATURES: tuple[UnsupportedFeature, ...] = (
         lambda options: bool(options.jetstream.encryption_key),
     ),
     UnsupportedFeature(
+        "resolver.interval",
+        "directories of accounts are not compared with other servers at times: accounts are pushed to this server, or "
+        "looked up when a user logs in",
+        _WARNED,
+        lambda options: (
+            options.security.operator.resolver is not None and options.security.operator.resolver.sync_interval_s > 0
+        ),
+    ),
+    UnsupportedFeature(
         "mqtt.js_domain",
         "MQTT sessions of a box live in its own store: leave the key out or name the box's domain (jetstream.domain); "
         "streams that capture what devices publish can be mirrored to the hub",
