@@ -207,6 +207,7 @@ class _OperatorSide:
         if server.mqtt is not None:
             server.mqtt.reload(server.options, server.authenticator)
         server.leafs.reload(server.options.leaf, server.authenticator)
+        watch_activations(server, mode)
         for account in removed:
             # After the closed clients have withdrawn: the index would keep the account alive.
             server.broker.engine.loop.call_soon(account.sublist.clear)
@@ -273,10 +274,13 @@ class _ServersSource:
 
 
 def watch_activations(server: OperatedServer, mode: OperatorMode) -> None:
-    """Take imports away when their activation tokens end, as long as this operator decides."""
+    """Take imports away when their activation tokens end, as long as this operator decides. Again after a change."""
+    if mode.activations_watch is not None:
+        mode.activations_watch.cancel()
+        mode.activations_watch = None
     if mode.activations_end_s is not None:
         wait_s = min(max(mode.activations_end_s - time.time(), 0.0), WAIT_MAX_S)
-        asyncio.get_running_loop().call_later(wait_s, _renew, server, mode)
+        mode.activations_watch = asyncio.get_running_loop().call_later(wait_s, _renew, server, mode)
 
 
 def _renew(server: OperatedServer, mode: OperatorMode) -> None:

@@ -11,6 +11,7 @@ here: what claims mean (`user_claims`, `user_template`, `account_claims`), where
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -85,16 +86,6 @@ class SignedUser:
     template: str = ""
 
 
-class ExternalAuthorization(Protocol):
-    """An account's own service that decides about its users (`authorization` of its claims)."""
-
-    def decide(
-        self, user: SignedUser, credentials: Credentials, facts: ConnectionFacts, so_far: Decision
-    ) -> Decision | Awaitable[Decision]:
-        """`so_far` is what the user's JWT alone would make of the connection."""
-        ...
-
-
 class OperatorMode:
     """Decides by JWT alone; an `Authority`. Raises `ConfigError` when an operator or account JWT is not usable."""
 
@@ -102,6 +93,8 @@ class OperatorMode:
         self._clock_s = clock_s
         self.activations_end_s: int | None = None
         """When the first activation token ends that `account_options` has counted; None: none does."""
+        self.activations_watch: asyncio.TimerHandle | None = None
+        """The timer that waits for it."""
         self.trusted = set(options.trusted_keys)
         """Operator keys whose accounts count."""
         self._strict: set[str] = set()
@@ -111,7 +104,6 @@ class OperatorMode:
         self.lookup: AccountLookup | None = None
         self.directory: AccountDirectory | None = None
         """Where accounts are kept, if the configuration names a directory."""
-        self.external: ExternalAuthorization | None = None
         self._pinned = options.resolver_pinned_accounts
         self._sentinel = options.default_sentinel
         for token in options.operators:
@@ -215,22 +207,21 @@ class OperatorMode:
     ) -> Decision:
         await lookup
         try:
-            decision = self._decide(user, credentials, facts)
+            return self._decide(user, credentials, facts)
         except InvalidJwt as error:
             return Refusal(f"user JWT: {error}")
         except (TypeError, ValueError, AttributeError, OverflowError) as error:
             return Refusal(f"user JWT: unexpected content ({type(error).__name__})")
-        return decision if isinstance(decision, Identity | Refusal) else await decision
 
-    def _decide(self, user: Claims, credentials: Credentials, facts: ConnectionFacts) -> Decision | Awaitable[Decision]:
+    def _decide(self, user: Claims, credentials: Credentials, facts: ConnectionFacts) -> Decision:
         account = self.accounts.get(_account_key(user))
         if account is None:
             return Refusal("the user's account is unknown")
-        signed = sign_user(user, account)
-        decision = self._judge(signed, credentials, facts)
-        if self.external is not None and has_external_authorization(account):
-            return self.external.decide(signed, credentials, facts, decision)
-        return decision
+        deciders = external_users(account)
+        if deciders and user.subject not in deciders:
+            # Its own JWT alone must not let it in: the account wants a service of its own to be asked.
+            return Refusal("the account's authorization service is not asked: auth callout in operator mode is missing")
+        return self._judge(sign_user(user, account), credentials, facts)
 
     def _judge(self, user: SignedUser, credentials: Credentials, facts: ConnectionFacts) -> Decision:
         now_s = self._clock_s()
@@ -343,9 +334,9 @@ def default_permissions(account: KnownAccount) -> Permissions | None:
     return read_permissions(account.claims.nats.get("default_permissions") or {})
 
 
-def has_external_authorization(account: KnownAccount) -> bool:
-    """Whether a service of the account decides about its users."""
-    return bool(strings((account.claims.nats.get("authorization") or {}).get("auth_users")))
+def external_users(account: KnownAccount) -> list[str]:
+    """The users that may enter by their own JWT where a service of the account decides about all others."""
+    return strings((account.claims.nats.get("authorization") or {}).get("auth_users"))
 
 
 def _until(identity: Identity, ends_at_s: float | None, account: KnownAccount) -> Identity:
