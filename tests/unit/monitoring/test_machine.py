@@ -98,7 +98,7 @@ def test_a_data_directory_that_is_gone(tmp_path: Path) -> None:
 def test_the_size_of_a_file_system_leaves_out_what_is_kept_for_root(tmp_path: Path) -> None:
     """As `df` counts, so that the share in use is what a person sees there: a tenth may be kept for root."""
     size, free = Machine(tmp_path).flash()
-    command = ["df", "--block-size=1", "--output=used,avail", tmp_path]
+    command = ["df", "--block-size=1", "--output=used,avail", str(tmp_path)]
     found = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     used, available = map(int, found.stdout.split()[-2:])
     assert abs(size - used - available) <= SLACK_BYTES
