@@ -53,6 +53,10 @@ class BlockingClient:
         assert isinstance(self._socket, ssl.SSLSocket)
         return self._socket
 
+    def fileno(self) -> int:
+        """For `select`."""
+        return self._socket.fileno()
+
     def login(self, **options: object) -> bytes:
         """CONNECT (protocol 1, not verbose, with these options); the answer up to PONG, or `CLOSED` at its end."""
         connect = {"verbose": False, "pedantic": False, "protocol": 1, "headers": True, "no_responders": True}

@@ -17,12 +17,11 @@ from typing import Protocol
 from leafbox.app.configuration.options import Options
 from leafbox.app.jetstream import DurableSide
 from leafbox.app.mqtt import MqttSide
-from leafbox.broker.account import Account
 from leafbox.broker.broker import Broker
-from leafbox.broker.config import UNLIMITED, AccountOptions
+from leafbox.broker.config import AccountOptions
 from leafbox.broker.imports import check_imports
 from leafbox.clients.client import ClientConnection
-from leafbox.clients.reevaluation import reevaluate
+from leafbox.clients.reevaluation import reevaluate, send_surplus_away
 from leafbox.jetstream.names import nuid
 from leafbox.leaf.service import LeafService
 from leafbox.monitoring.system_services import SystemServices
@@ -201,7 +200,7 @@ class _OperatorSide:
             server.durable.apply(server.options, removed)
         server.system_services.cover_accounts()
         for key in keys:
-            _send_surplus_away(server, server.broker.account(key))
+            send_surplus_away(server.broker.account(key))
         for client in server.clients():
             reevaluate(client)
         if server.mqtt is not None:
@@ -225,17 +224,6 @@ def _hand_over(former: OperatorMode, mode: OperatorMode, keys: Collection[str]) 
             mode.directory.tokens[key] = account.token
         elif mode.directory is not None:
             mode.directory.tokens.pop(key, None)
-
-
-def _send_surplus_away(server: OperatedServer, account: Account | None) -> None:
-    """Of an account that may have fewer connections now, the latest go."""
-    if account is None or account.limits.connections_max == UNLIMITED:
-        return
-    clients = sorted(
-        (client for client in account.connections if isinstance(client, ClientConnection)), key=lambda each: each.cid
-    )
-    for client in clients[account.limits.connections_max :]:
-        client.fail("maximum account active connections exceeded", "Maximum Account Connections Exceeded")
 
 
 class _ServersSource:

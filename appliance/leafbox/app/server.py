@@ -41,7 +41,7 @@ from leafbox.broker.imports import check_imports
 from leafbox.clients.client import ClientConnection
 from leafbox.clients.context import ClientContext, ListenerFacts
 from leafbox.clients.listener import ClientListener, bind
-from leafbox.clients.reevaluation import reevaluate
+from leafbox.clients.reevaluation import reevaluate, send_surplus_away
 from leafbox.clients.websocket_listener import WebsocketListener
 from leafbox.clients.websocket_upgrade import UpgradeHandler, UpgradeKind
 from leafbox.dataplane.connection import Connection
@@ -502,6 +502,8 @@ class Server:
         clients = self.clients()
         for client in clients:
             reevaluate(client)
+        for account in self.broker.accounts.values():
+            send_surplus_away(account)
         most = self.options.broker.connections_max
         for surplus in clients[max(most, 0) :]:
             surplus.fail("maximum connections exceeded", "Maximum Connections Exceeded")

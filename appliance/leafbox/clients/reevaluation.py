@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from leafbox.broker.account import Account
+from leafbox.broker.config import UNLIMITED
 from leafbox.broker.permission_tables import permission_tables
 from leafbox.clients.client import ClientConnection, error_line, quoted
 from leafbox.dataplane.routing import Subscription
@@ -52,6 +53,17 @@ def apply_rights(client: ClientConnection, identity: Identity, account: Account)
             withdraw_with_error(client, subscription)
         else:
             subscription.filters_deliveries = permissions is not None and permissions.filters(subscription.subject)
+
+
+def send_surplus_away(account: Account | None) -> None:
+    """Of an account that may have fewer connections now, the latest go."""
+    if account is None or account.limits.connections_max == UNLIMITED:
+        return
+    clients = sorted(
+        (client for client in account.connections if isinstance(client, ClientConnection)), key=lambda each: each.cid
+    )
+    for client in clients[account.limits.connections_max :]:
+        client.fail("maximum account active connections exceeded", "Maximum Account Connections Exceeded")
 
 
 def withdraw_with_error(client: ClientConnection, subscription: Subscription) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import select
 import signal
 
 import pytest
@@ -55,6 +56,23 @@ def test_a_changed_password_ends_the_connection(start_server: StartServer, serve
         reload(server, users("a").replace("password: p", "password: q"))
         assert client.read_to_end() == REFUSED
         login(server, "a", "q").close()
+
+
+CONNECTIONS = "accounts {{ A {{ users: [{{user: a, password: p}}], limits {{ max_conn: {} }} }} }}\n"
+
+
+def test_an_account_that_may_have_fewer_connections_loses_some(
+    start_server: StartServer, server_kind: ServerKind
+) -> None:
+    """Which one goes is chance on nats-server, the later one here."""
+    server = start_server(server_kind, config=CONNECTIONS.format(2))
+    with login(server, "a") as first, login(server, "a") as second:
+        reload(server, CONNECTIONS.format(1))
+        (ready, *_), _, _ = select.select([first, second], [], [], 20)
+        gone, stays = (first, second) if ready is first else (second, first)
+        assert server_kind is ServerKind.REAL or gone is second
+        assert gone.read_to_end() == b"-ERR 'maximum account active connections exceeded'\r\n" + CLOSED
+        assert stays.ask() == PONG
 
 
 TOKEN, SINGLE = "authorization {token: t}", "authorization {user: u, password: p}"
