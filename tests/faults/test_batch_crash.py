@@ -18,6 +18,7 @@ import nats.errors
 import nats.js.errors
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from tests.support.power_cut import PowerCutDisk
 from tests.support.servers import ServerKind, ServerProcess, StartServer
@@ -48,6 +49,7 @@ class Publisher:
     rolled_up: int = -1
     has_enough: asyncio.Event = field(default_factory=asyncio.Event)
     enough: int = 5
+    is_over: bool = False
 
     async def run(self, url: str) -> None:
         client = await nats.connect(url, allow_reconnect=False, error_cb=_ignore)
@@ -65,7 +67,7 @@ class Publisher:
             await self._one_batch(client, batch)
             self.acknowledged.add(batch)
             if batch % 4 == 0:
-                await client.request("s.roll", b"%d" % batch, timeout=WAIT_S, headers={"Nats-Rollup": "sub"})
+                await self._request(client, "s.roll", b"%d" % batch, {"Nats-Rollup": "sub"})
                 self.rolled_up = max(self.rolled_up, batch)
             if len(self.acknowledged) >= self.enough:
                 self.has_enough.set()
@@ -78,8 +80,21 @@ class Publisher:
             headers = {"Nats-Batch-Id": f"batch-{batch}", "Nats-Batch-Sequence": str(number)}
             if number < length:
                 await client.publish("s.batch", payload, headers=headers)
-        answer = await client.request("s.batch", payload, timeout=WAIT_S, headers=headers | {"Nats-Batch-Commit": "1"})
+        answer = await self._request(client, "s.batch", payload, headers | {"Nats-Batch-Commit": "1"})
         assert f'"count":{length}' in answer.data.decode(), answer.data
+
+    async def _request(self, client: Client, subject: str, payload: bytes, headers: dict[str, str]) -> Msg:
+        if self.is_over:
+            raise ConnectionResetError
+        return await client.request(subject, payload, timeout=WAIT_S, headers=headers)
+
+    async def end(self, work: asyncio.Task[None]) -> None:
+        """The server is gone. A client may swallow the cancellation of a request and wait on: it is told again."""
+        self.is_over = True
+        while not work.done():
+            work.cancel()
+            await asyncio.wait({work}, timeout=0.2)
+        self.is_over = False
 
 
 async def _ignore(_: Exception) -> None:
@@ -129,8 +144,7 @@ async def publish_until_cut(
     # Acknowledgements that came while the power was going do not count: they may be older or newer than the image.
     publisher.acknowledged, publisher.rolled_up = acknowledged
     server.kill()
-    work.cancel()
-    await asyncio.gather(work, return_exceptions=True)
+    await publisher.end(work)
 
 
 async def publish_until_killed(server: ServerProcess, publisher: Publisher, delay_s: float) -> None:
@@ -139,8 +153,7 @@ async def publish_until_killed(server: ServerProcess, publisher: Publisher, dela
     await asyncio.wait_for(publisher.has_enough.wait(), WAIT_S)
     await asyncio.sleep(delay_s)
     server.kill()
-    work.cancel()
-    await asyncio.gather(work, return_exceptions=True)
+    await publisher.end(work)
 
 
 @pytest.mark.capability("JS27", "JS17", "JS40")
