@@ -64,9 +64,12 @@ async def work_until_killed(server: ServerProcess, life: int, stored: dict[str, 
     await asyncio.wait_for(enough.wait(), 60)
     await asyncio.sleep(after_s)
     server.kill()
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    working = set(tasks)
+    while working:
+        # The client may swallow the cancellation of a request and wait on: it is told again.
+        for task in working:
+            task.cancel()
+        _, working = await asyncio.wait(working, timeout=0.2)
     await js._nc.close()
 
 
