@@ -913,6 +913,7 @@ export type System = {
   hostname: string;
   load_1m?: number | null;
   machine: string;
+  machine_cpu_percent?: number | null;
   memory_available_bytes?: number | null;
   memory_total_bytes?: number | null;
   temperature_c?: number | null;

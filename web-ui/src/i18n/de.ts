@@ -441,6 +441,7 @@ const de: Readonly<Record<string, string>> = {
   "{count} cores": "{count} Kerne",
   "Memory free": "Speicher frei",
   "of {all}": "von {all}",
+  "Processor of the server": "Prozessor des Servers",
   "Memory of the server": "Speicher des Servers",
   "Memory of this page's process": "Speicher des Prozesses dieser Seite",
   "Power supply": "Stromversorgung",

@@ -147,7 +147,8 @@ class Disk(Told):
 class System(Told):
     """The machine; null is not measurable here."""
 
-    cpu_percent: float | None = None
+    cpu_percent: float | None = Field(default=None, description="Of the server, in percent of one core.")
+    machine_cpu_percent: float | None = Field(default=None, description="Of the machine, all cores.")
     cpu_count: int | None = None
     load_1m: float | None = None
     memory_total_bytes: int | None = None

@@ -53,7 +53,8 @@ function Machine({ system }: { system: SystemValue }): JSX.Element {
       <Facts
         rows={[
           [t("Model"), system.machine || "–"],
-          [t("Processor"), known(system.cpu_percent, (value) => `${short(value)} %${system.cpu_count ? ` · ${t("{count} cores", { count: system.cpu_count })}` : ""}`)],
+          [t("Processor"), known(system.machine_cpu_percent, (value) => `${short(value)} %${system.cpu_count ? ` · ${t("{count} cores", { count: system.cpu_count })}` : ""}`)],
+          [t("Processor of the server"), known(system.cpu_percent, (value) => `${short(value)} %`)],
           [t("Memory free"), known(system.memory_available_bytes, (value) => `${bytes(value)}${system.memory_total_bytes ? ` ${t("of {all}", { all: bytes(system.memory_total_bytes) })}` : ""}`)],
           [t("Memory of the server"), known(system.core_rss_bytes, bytes)],
           [t("Memory of this page's process"), known(system.web_rss_bytes, bytes)],

@@ -188,8 +188,8 @@ function OutagesCard({ name }: { name: string }): JSX.Element {
               { name: t("Until"), cell: (outage) => outage.end_s, show: (outage) => (outage.end_s ? <When at={outage.end_s * 1000} /> : <Badge tone="bad">{t("still")}</Badge>) },
               { name: t("Lasted"), cell: (outage) => lasted(outage), show: (outage) => duration(lasted(outage)), isNumber: true },
               { name: t("Why"), cell: (outage) => outage.reason },
-              { name: t("Queued"), cell: (outage) => outage.queued, show: (outage) => count(outage.queued), isNumber: true },
-              { name: t("Delivered"), cell: (outage) => outage.delivered, show: (outage) => count(outage.delivered), isNumber: true },
+              { name: t("Queued"), cell: (outage) => outage.queued, show: (outage) => (outage.end_s ? count(outage.queued) : "–"), isNumber: true },
+              { name: t("Delivered"), cell: (outage) => outage.delivered, show: (outage) => (outage.end_s ? count(outage.delivered) : "–"), isNumber: true },
               { name: t("Lost"), cell: (outage) => outage.lost, show: (outage) => <Badge tone={outage.lost ? "bad" : "ok"}>{outage.lost}</Badge>, isNumber: true },
             ]}
           />
