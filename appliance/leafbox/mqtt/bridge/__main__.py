@@ -26,6 +26,7 @@ from leafbox.protocol.control import Control, find_control, user_of
 logger = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 1.0
+REPORT_TIMEOUT_S = 10
 REPORT_SUBJECT = "$LEAFBOX.bridge.report"
 
 
@@ -41,10 +42,19 @@ class Process:
         """Report and reconcile until core is gone."""
         system = await self.connected("")
         while True:
-            for worker, _, _ in self._workers.values():
+            for worker, task, _ in self._workers.values():
+                if task.done():
+                    # It never ends by itself. The task group has cancelled us, which a library may have swallowed.
+                    task.result()
                 await worker.measure()
             reports = {name: asdict(worker.state) for name, (worker, _, _) in self._workers.items()}
-            answer = await system.request(REPORT_SUBJECT, msgspec.json.encode({"reports": reports}), timeout=10)
+            try:
+                answer = await system.request(
+                    REPORT_SUBJECT, msgspec.json.encode({"reports": reports}), timeout=REPORT_TIMEOUT_S
+                )
+            except nats.errors.TimeoutError:
+                logger.warning("core is slow: it has not answered for %d s", REPORT_TIMEOUT_S)
+                continue
             wanted = msgspec.convert(msgspec.json.decode(answer.data)["bridges"], list[BridgeOptions])
             await self._reconcile({options.name: options for options in wanted})
             await asyncio.sleep(REPORT_EVERY_S)

@@ -270,7 +270,9 @@ class OwnClient:
                 self._unreleased.discard(packet.packet_id)
                 self._send(Pubcomp(packet.packet_id))
             case Suback() if packet.packet_id in self._subacks:
-                self._subacks.pop(packet.packet_id).set_result(packet)
+                future = self._subacks.pop(packet.packet_id)
+                if not future.done():  # Cancelled: the answer took too long.
+                    future.set_result(packet)
             case Pingresp():
                 self._answered = True
             case Disconnect():

@@ -258,6 +258,10 @@ class BridgeWorker:
                 batch = await self._outbound.fetch(BATCH, timeout=FETCH_TIMEOUT_S)
             except TimeoutError:
                 continue
+            except nats.errors.Error as error:
+                logger.warning("bridge %s: nothing can be fetched from %s: %s", self.options.name, self._stream, error)
+                await asyncio.sleep(PAUSE_FIRST_S)
+                continue
             await self._deliver(deque(batch))
 
     async def _deliver(self, batch: deque[Msg]) -> None:
@@ -422,11 +426,14 @@ class BridgeWorker:
         except (nats.errors.Error, TimeoutError) as error:
             lost = BridgeLost("local", f"the local stream did not take a message: {error}")
             self._tell(lost.state, lost.sentence)
-            future.set_exception(lost)
-            future.exception()
+            if not future.done():
+                future.set_exception(lost)
+                future.exception()
         else:
             self.state.received += 1
-            future.set_result(None)
+            # Cancelled, when the connection ended meanwhile: the message comes again with the next one.
+            if not future.done():
+                future.set_result(None)
 
 
 def _sequence(message: Msg) -> int:
