@@ -7,7 +7,9 @@ import json
 import re
 import subprocess
 import sysconfig
+import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,11 +53,14 @@ def killed(folder: Path) -> Iterator[str]:
         try:
             for line in process.stdout:
                 if found := re.match(r"  \S.*(nats://\S+)", line):
-                    yield found[1]
                     break
+            else:
+                raise AssertionError("ended before it was ready")
+            # A log that nobody takes fills the pipe, and then the server waits for its reader.
+            threading.Thread(target=deque, args=(process.stdout, 0), daemon=True).start()
+            yield found[1]
         finally:
             process.kill()
-            process.stdout.read()
 
 
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

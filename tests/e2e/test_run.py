@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sysconfig
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,20 +29,24 @@ def running(folder: Path) -> Iterator[str]:
         text=True,
     ) as process:
         assert process.stdout is not None
-        said = ""
+        said: list[str] = []
+        reader = threading.Thread(target=said.extend, args=(process.stdout,), daemon=True)
         try:
             for line in process.stdout:
-                said += line
+                said.append(line)
                 # The welcome text indents the address; the log does not.
                 if found := re.match(r"  \S.*(nats://\S+)", line):
-                    yield found[1]
                     break
             else:
-                raise AssertionError(f"ended before it was ready:\n{said}")
+                raise AssertionError("ended before it was ready:\n" + "".join(said))
+            # A log that nobody takes fills the pipe, and then the server waits for its reader.
+            reader.start()
+            yield found[1]
         finally:
             process.send_signal(signal.SIGINT)
-            said += process.stdout.read()
-        assert process.wait(timeout=30) == 0, said
+            if reader.ident is not None:
+                reader.join(60)
+        assert process.wait(timeout=30) == 0, "".join(said)
 
 
 @pytest.mark.capability("AP01", "JS12")

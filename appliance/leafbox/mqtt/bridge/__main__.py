@@ -14,6 +14,7 @@ import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import nats.errors
@@ -92,6 +93,7 @@ async def main(data: Path) -> None:
     main_task = asyncio.current_task()
     assert main_task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main_task.cancel)
+    asyncio.get_running_loop().set_exception_handler(_say_shortly)
     try:
         async with asyncio.TaskGroup() as tasks:
             await Process(control, tasks).run()
@@ -99,9 +101,21 @@ async def main(data: Path) -> None:
         sys.exit(f"core is gone: {group.exceptions[0]}")
 
 
+def _say_shortly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Tasks that nobody waited for: of amqtt a line, of ours a trace."""
+    task = context.get("future")
+    code = getattr(task.get_coro(), "cr_code", None) if isinstance(task, asyncio.Task) else None
+    if code is not None and "amqtt" in Path(code.co_filename).parts:
+        logger.debug("left behind by amqtt: %r", context.get("exception"))
+    else:
+        loop.default_exception_handler(context)
+
+
 if __name__ == "__main__":
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO)
     logging.getLogger("nats").setLevel(logging.CRITICAL)
-    logging.getLogger("amqtt").setLevel(logging.CRITICAL)
+    # amqtt says each step of its state machine.
+    for library in ("amqtt", "transitions"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(main(Path(sys.argv[1])))
