@@ -123,6 +123,9 @@ def see(page: Page, machine: Machine, said: str) -> None:
     page.get_by_role("button", name="Show “Messages” as chart").click()
     expect(page.locator(".chart-canvas canvas").first).to_be_visible()
     page.get_by_role("link", name="Live").click()
+    # The live page shows what passes while it is open.
+    expect(page.get_by_text("listening")).to_be_visible(timeout=PATIENCE_MS)
+    machine.do(line[1])
     expect(page.get_by_title("site.temperature")).to_be_visible(timeout=PATIENCE_MS)
 
 
