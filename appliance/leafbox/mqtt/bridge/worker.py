@@ -314,9 +314,7 @@ class BridgeWorker:
         self._refusals.accepted()
         return True
 
-    async def _set_aside(
-        self, batch: deque[Msg], refused: MessageRefused, *, is_settled_by_caller: bool = False
-    ) -> None:
+    async def _set_aside(self, batch: deque[Msg], refused: MessageRefused) -> None:
         """Into the stream of refused messages, however long it takes; then out of the queue."""
         message = batch[0]
         while True:
