@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Locator, Page, expect
 
 from leafbox.protocol.mqtt.packets import Version
 from tests.support.box import free_port
-from tests.support.dashboard import DashboardBox, Visits, open_browser
+from tests.support.dashboard import DashboardBox, Visits
 from tests.support.mqtt_brokers import BrokerKind, MqttBroker
 from tests.support.mqtt_client import RawMqttClient
 from tests.support.servers import ServerKind, ServerProcess
@@ -32,24 +31,6 @@ expect.set_options(timeout=20_000)
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DashboardBox]:
     with DashboardBox(tmp_path_factory.mktemp("box")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def admin(box: DashboardBox) -> Browser:
-    return box.claim()
-
-
-@pytest.fixture(scope="module")
-def chromium(admin: Browser) -> Iterator[Chromium]:
-    """After the box, which asks for its code in a loop of its own; Playwright occupies this thread's."""
-    with open_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def visit(box: DashboardBox, chromium: Chromium, admin: Browser) -> Iterator[Visits]:
-    with Visits(chromium, box.url, admin.cookie) as visits:
-        yield visits
 
 
 def send(admin: Browser, subject: str, count: int) -> None:

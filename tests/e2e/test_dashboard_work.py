@@ -13,12 +13,11 @@ from pathlib import Path
 import nats
 import pytest
 from nats.aio.msg import Msg
-from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page, expect
 
 from tests.support.boxes import run_command, running_box
 from tests.support.certificates import TestAuthority
-from tests.support.dashboard import RESULTS, DashboardBox, Visits, log_in, open_browser
+from tests.support.dashboard import RESULTS, DashboardBox, Visits, log_in
 from tests.support.web_client import PASSWORD, Browser
 
 pytestmark = [pytest.mark.capability("MO11"), pytest.mark.slow, pytest.mark.timeout(300)]
@@ -55,24 +54,6 @@ def box(folder: Path) -> Iterator[DashboardBox]:
     environment = {"LD_PRELOAD": str(library), "CLOCK_SHIFT": str(folder / "shift")}
     with DashboardBox(folder, config, environment) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def admin(box: DashboardBox) -> Browser:
-    return box.claim()
-
-
-@pytest.fixture(scope="module")
-def chromium(admin: Browser) -> Iterator[Chromium]:
-    """After the box, which asks for its code in a loop of its own; Playwright occupies this thread's."""
-    with open_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def visit(box: DashboardBox, chromium: Chromium, admin: Browser) -> Iterator[Visits]:
-    with Visits(chromium, box.url, admin.cookie) as visits:
-        yield visits
 
 
 class Responder:
